@@ -1,0 +1,123 @@
+"""What a developer and CI run; ``nox -l`` lists it.
+
+Sessions only install and call. Logic of more than a few lines lives in ``tools/``.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.reuse_existing_virtualenvs = True
+nox.options.sessions = ["lint", "types", "tests", "docs", "examples"]
+# A laptop with one Python tests that one; CI asks for all of them.
+nox.options.error_on_missing_interpreters = os.environ.get("MINORCH_REQUIRE_PYTHONS") == "1"
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+PYTHONS = ["3.11", "3.12", "3.13"]
+GATE_PYTHON = next((python for python in PYTHONS if shutil.which(f"python{python}")), PYTHONS[0])
+"""The session that measures coverage: branches are the same under each Python, and tracing is slow."""
+
+CORE = [
+    "errors.py",
+    "ids.py",
+    "states.py",
+    "resources.py",
+    "messages.py",
+    "model/*",
+    "state/*",
+    "scheduling/*",
+    "decisions/*",
+    "manager/*",
+    "worker/*",
+    "schedulers/*",
+]
+"""The code without I/O, of which the tests take every branch."""
+
+
+def install(session: nox.Session, *groups: str, package: bool = True) -> None:
+    """Install dependency groups, and the package itself unless told otherwise."""
+    requirements = list(nox.project.dependency_groups(PROJECT, *groups)) if groups else []
+    session.install(*requirements, *(["-e", "."] if package else []), silent=True)
+
+
+@nox.session(download_python="never")
+def demo(session: nox.Session) -> None:
+    """Install the package as a user would, and run the demo: Docker if an engine answers, else processes."""
+    session.install(".", silent=True)
+    session.run("python", "examples/demo.py", *session.posargs)
+
+
+@nox.session(python=PYTHONS, download_python="never")
+def tests(session: nox.Session) -> None:
+    """Run the tests; on one Python, without arguments, hold the core to full branch coverage."""
+    install(session, "test")
+    if session.posargs or session.python != GATE_PYTHON:
+        session.run("pytest", *session.posargs)
+        return
+    data = Path(session.create_tmp(), "coverage").resolve()
+    env = {"COVERAGE_FILE": str(data)}
+    session.run("pytest", "--cov", "--cov-report=", env=env)
+    session.log("coverage of everything, to read:")
+    session.run("coverage", "report", env=env)
+    session.log("coverage of the core, which must be complete:")
+    include = ",".join(f"src/minorch/{name}" for name in CORE)
+    session.run("coverage", "report", f"--include={include}", "--fail-under=100", "--precision=2", env=env)
+
+
+@nox.session(download_python="never")
+def lint(session: nox.Session) -> None:
+    """Check style and formatting."""
+    install(session, "lint", package=False)
+    session.run("ruff", "check", *session.posargs)
+    session.run("ruff", "format", "--check")
+
+
+@nox.session(download_python="never")
+def types(session: nox.Session) -> None:
+    """Check types, strictly: the package, the examples, the typing tests and the tools."""
+    install(session, "types")
+    session.run("mypy", *session.posargs)
+
+
+@nox.session(download_python="never")
+def docs(session: nox.Session) -> None:
+    """Build the documentation; a warning is an error, and nothing is fetched."""
+    install(session, "docs")
+    session.run("sphinx-build", "-W", "-n", "--keep-going", "-q", "-b", "html", "docs", "docs/_build/html")
+    session.log("built docs/_build/html/index.html")
+
+
+@nox.session(download_python="never")
+def examples(session: nox.Session) -> None:
+    """Run every example, and see that none leaves a container behind."""
+    install(session)
+    session.run("python", "tools/examples.py", *session.posargs)
+
+
+@nox.session(download_python="never")
+def bench(session: nox.Session) -> None:
+    """Run one benchmark: ``nox -s bench -- NAME [ARGUMENTS]``."""
+    names = sorted(path.stem for path in Path("benchmarks").glob("*.py") if not path.stem.startswith("_"))
+    if not session.posargs or session.posargs[0] not in names:
+        session.error(f"say which benchmark: nox -s bench -- NAME, where NAME is one of {', '.join(names) or '(none yet)'}")
+    name, *rest = session.posargs
+    install(session)
+    if name == "process":
+        for group in ("bench", "bench-hyperqueue"):
+            try:
+                install(session, group, package=False)
+            except nox.command.CommandFailed:
+                session.warn(f"the group {group!r} cannot be installed here: that rival is left out")
+    session.run("python", "-m", f"benchmarks.{name}", *rest)
+
+
+@nox.session(venv_backend="none")
+def engine(session: nox.Session) -> None:
+    """As root on Debian: install and start a Docker Engine, and make its busybox image. Safe to repeat."""
+    session.run("python", "tools/engine.py", *(session.posargs or ["up"]), external=True)

@@ -1,0 +1,93 @@
+#!/usr/bin/env python3
+"""Run every example as a user would, and see that it leaves nothing behind.
+
+An example passes when it exits 0 within its time limit. Where a Docker Engine answers, no container with
+minorch's label may be left when all are done.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from tools.engine import DEFAULT_SOCKET, EngineError, answers, request, socket_of
+
+ROOT = Path(__file__).resolve().parents[1]
+LABEL = "minorch.cluster"
+
+
+def engine_socket() -> str | None:
+    """The socket of an engine that answers, or ``None``. Raises where one is required and none answers."""
+    try:
+        path = socket_of(os.environ.get("DOCKER_HOST") or f"unix://{DEFAULT_SOCKET}")
+    except EngineError:
+        return None
+    if answers(path):
+        return path
+    if os.environ.get("MINORCH_REQUIRE_DOCKER") == "1":
+        raise EngineError(f"MINORCH_REQUIRE_DOCKER=1, but nothing answers at {path}: run `nox -s engine` first.")
+    return None
+
+
+def containers(socket_path: str) -> set[str]:
+    """The ids of all containers that carry minorch's label, running or not."""
+    filters = quote(json.dumps({"label": [LABEL]}))
+    return {record["Id"] for record in json.loads(request(socket_path, "GET", f"/containers/json?all=1&filters={filters}")[1])}
+
+
+def run_example(path: Path, limit_s: float) -> str | None:
+    """Run one example in an empty directory; return what went wrong, or ``None``."""
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as directory:
+        try:
+            done = subprocess.run([sys.executable, str(path)], cwd=directory, timeout=limit_s, check=False)
+        except subprocess.TimeoutExpired:
+            return f"still running after {limit_s:g} s"
+    print(f"-- {path.name}: exit {done.returncode} after {time.monotonic() - began:.1f} s", flush=True)
+    return f"exit {done.returncode}" if done.returncode else None
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the examples that are named, or all; return the exit status."""
+    parser = argparse.ArgumentParser(description="Run every example, and see that none leaves a container behind.")
+    parser.add_argument("names", nargs="*", help="run only these, such as demo")
+    parser.add_argument("--limit-s", type=float, default=120, help="seconds that one example may take (default 120)")
+    options = parser.parse_args(arguments)
+    every = {path.stem: path for path in sorted(ROOT.glob("examples/*.py")) if not path.stem.startswith("_")}
+    names = options.names or list(every)
+    if unknown := [name for name in names if name not in every]:
+        parser.error(f"no such example: {', '.join(unknown)}; there are {', '.join(every)}")
+    if not names:
+        parser.error("there is no example in examples/")
+    try:
+        socket_path = engine_socket()
+    except EngineError as error:
+        print(error, file=sys.stderr)
+        return 1
+    before = containers(socket_path) if socket_path else set()
+    failures = {}
+    for name in names:
+        print(f"-- {name}.py", flush=True)
+        if fault := run_example(every[name], options.limit_s):
+            failures[name] = fault
+    left = containers(socket_path) - before if socket_path else set()
+    for name, fault in failures.items():
+        print(f"FAILED {name}: {fault}", flush=True)
+    if left:
+        print(f"FAILED: containers left behind: {' '.join(sorted(short[:12] for short in left))}", flush=True)
+    print(f"{len(names) - len(failures)} examples passed, {len(failures)} failed", flush=True)
+    return 1 if failures or left else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
