@@ -105,7 +105,8 @@ def bench(session: nox.Session) -> None:
     """Run one benchmark: ``nox -s bench -- NAME [ARGUMENTS]``."""
     names = sorted(path.stem for path in Path("benchmarks").glob("*.py") if not path.stem.startswith("_"))
     if not session.posargs or session.posargs[0] not in names:
-        session.error(f"say which benchmark: nox -s bench -- NAME, where NAME is one of {', '.join(names) or '(none yet)'}")
+        known = ", ".join(names) or "(none yet)"
+        session.error(f"say which benchmark: nox -s bench -- NAME, where NAME is one of {known}")
     name, *rest = session.posargs
     install(session)
     if name == "process":

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Bring up a Docker Engine, and a ``busybox:latest`` image, on a machine with no registry and no init system.
+"""Bring up a Docker Engine, and a ``busybox:latest`` image, without a registry or an init system.
 
 What belongs here: everything between "a Debian machine, root" and "``docker run --rm busybox echo hi`` works".
 What does not: anything the library needs when it runs. Only the standard library is imported, so that the
@@ -55,7 +55,7 @@ class EngineError(Exception):
     """The engine cannot be had here. The message says what to do."""
 
 
-# -- asking an engine -------------------------------------------------------------------------------------------
+# -- asking an engine ----------------------------------------------------------------------------------------
 
 
 class UnixConnection(http.client.HTTPConnection):
@@ -66,6 +66,7 @@ class UnixConnection(http.client.HTTPConnection):
         self._path = path
 
     def connect(self) -> None:
+        """Connect to the socket file."""
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
         self.sock.connect(self._path)
@@ -107,11 +108,13 @@ def describe(socket_path: str) -> str:
 def socket_of(url: str) -> str:
     """The path in a ``unix://`` URL; this script handles no other kind."""
     if not url.startswith("unix://"):
-        raise EngineError(f"DOCKER_HOST is {url!r}: only unix:// engines can be set up here. Unset it, or skip this step.")
+        raise EngineError(
+            f"DOCKER_HOST is {url!r}: only unix:// engines can be set up here. Unset it, or skip this step."
+        )
     return url.removeprefix("unix://")
 
 
-# -- the image --------------------------------------------------------------------------------------------------
+# -- the image -----------------------------------------------------------------------------------------------
 
 
 def is_static(path: Path) -> bool:
@@ -129,7 +132,7 @@ def is_static(path: Path) -> bool:
 
 
 def static_busybox() -> bytes:
-    """The bytes of a static busybox: the one on PATH, or the one in Debian's package.
+    """The bytes of a static busybox: from PATH or from Debian's package.
 
     The package is unpacked beside the system rather than installed: ``busybox-static`` would replace ``busybox``.
     """
@@ -137,10 +140,14 @@ def static_busybox() -> bytes:
     if found and is_static(Path(found)):
         return Path(found).read_bytes()
     if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
-        raise EngineError("No static busybox on PATH and no apt-get to fetch one: install a static busybox first.")
+        raise EngineError(
+            "No static busybox on PATH and no apt-get to fetch one: install a static busybox first."
+        )
     with tempfile.TemporaryDirectory() as directory:
         os.chmod(directory, 0o755)
-        if subprocess.run(["apt-get", "-qq", "download", "busybox-static"], cwd=directory, check=False).returncode:
+        if subprocess.run(
+            ["apt-get", "-qq", "download", "busybox-static"], cwd=directory, check=False
+        ).returncode:
             run(["apt-get", "-qq", "update"])
             run(["apt-get", "-qq", "download", "busybox-static"], cwd=directory)
         (package,) = Path(directory).glob("*.deb")
@@ -163,7 +170,7 @@ def applets(busybox: bytes) -> list[str]:
 
 
 def rootfs_tar(busybox: bytes) -> bytes:
-    """A root file system as a tar: busybox, a symlink for each applet, ``/tmp`` and the users root and nobody."""
+    """A root file system as a tar: busybox, its applets as symlinks, ``/tmp``, root and nobody."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
 
@@ -172,7 +179,20 @@ def rootfs_tar(busybox: bytes) -> bytes:
             entry.type, entry.mode, entry.size, entry.linkname = kind, mode, len(data), link
             tar.addfile(entry, io.BytesIO(data))
 
-        for name in ("bin", "dev", "etc", "home", "proc", "root", "sbin", "sys", "usr", "usr/bin", "usr/sbin", "var"):
+        for name in (
+            "bin",
+            "dev",
+            "etc",
+            "home",
+            "proc",
+            "root",
+            "sbin",
+            "sys",
+            "usr",
+            "usr/bin",
+            "usr/sbin",
+            "var",
+        ):
             add(name, tarfile.DIRTYPE)
         add("tmp", tarfile.DIRTYPE, 0o1777)
         add("var/tmp", tarfile.DIRTYPE, 0o1777)
@@ -206,17 +226,25 @@ def make_image(socket_path: str) -> None:
     records = [json.loads(line) for line in answer.splitlines() if line.strip()]
     errors = [record for record in records if "error" in record]
     if status != 200 or errors or not has_image(socket_path):
-        raise EngineError(f"The engine did not take the image (HTTP {status}): {answer.decode(errors='replace')[:500]}")
+        raise EngineError(
+            f"The engine did not take the image (HTTP {status}): {answer.decode(errors='replace')[:500]}"
+        )
 
 
-# -- the daemon -------------------------------------------------------------------------------------------------
+# -- the daemon ----------------------------------------------------------------------------------------------
 
 
 def run(command: Sequence[str], cwd: str | None = None) -> None:
     """Run a command; a failure raises :class:`EngineError` with its output's last lines."""
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     done = subprocess.run(
-        command, cwd=cwd, env=env, check=False, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        command,
+        cwd=cwd,
+        env=env,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
     )
     if done.returncode:
         tail = "\n".join(done.stdout.decode(errors="replace").splitlines()[-20:])
@@ -229,7 +257,9 @@ def install() -> None:
     if not missing:
         return
     if not shutil.which("apt-get"):
-        raise EngineError("No dockerd here, and no apt-get to install it: install Docker by hand, then run this again.")
+        raise EngineError(
+            "No dockerd here, and no apt-get to install it: install Docker by hand, then run this again."
+        )
     say(f"installing {' '.join(missing)}")
     run(["apt-get", "-qq", "update"])
     run(["apt-get", "-qq", "install", "-y", "--no-install-recommends", *missing])
@@ -246,7 +276,7 @@ def mount_cgroups() -> None:
 
 @contextlib.contextmanager
 def path_with_working_iptables() -> Iterator[str]:
-    """Give the PATH for dockerd: where only the legacy iptables works with this kernel, one where that is found first."""
+    """Give the PATH for dockerd; where only the legacy iptables works with this kernel, that one comes first."""
     path = os.environ.get("PATH", "")
     for directory in ("/usr/sbin", "/sbin"):
         if directory not in path.split(os.pathsep):
@@ -254,7 +284,12 @@ def path_with_working_iptables() -> Iterator[str]:
 
     def works(command: str) -> bool:
         found = shutil.which(command, path=path)
-        return bool(found) and not subprocess.run([found or "", "-t", "nat", "-S"], capture_output=True, check=False).returncode
+        return (
+            bool(found)
+            and not subprocess.run(
+                [found or "", "-t", "nat", "-S"], capture_output=True, check=False
+            ).returncode
+        )
 
     if works("iptables") or not works("iptables-legacy"):
         yield path
@@ -269,7 +304,7 @@ def path_with_working_iptables() -> Iterator[str]:
 
 
 def running_dockerd() -> int | None:
-    """The pid in dockerd's pid file, if that process is a dockerd; a stale file is removed (dockerd trips over it)."""
+    """The pid in dockerd's pid file, if that process is a dockerd; a stale file, a stumbling block, is removed."""
     try:
         pid = int(PID.read_text())
         if Path(f"/proc/{pid}/comm").read_text().strip() == "dockerd":
@@ -304,10 +339,14 @@ def start_by_hand(socket_path: str, timeout_s: float) -> None:
             stop_process(daemon)
             failures.append(f"{' '.join(flags) or '(no flags)'}: exit {daemon.returncode}")
     tail = "\n".join(LOG.read_text(errors="replace").splitlines()[-15:])
-    raise EngineError(f"dockerd does not stay up with any flags ({'; '.join(failures)}). The end of {LOG}:\n{tail}")
+    raise EngineError(
+        f"dockerd does not stay up with any flags ({'; '.join(failures)}). The end of {LOG}:\n{tail}"
+    )
 
 
-def wait_until_answering(socket_path: str, timeout_s: float, daemon: subprocess.Popen[bytes] | None = None) -> bool:
+def wait_until_answering(
+    socket_path: str, timeout_s: float, daemon: subprocess.Popen[bytes] | None = None
+) -> bool:
     """Wait for the engine's answer; give up at the time-out, or at once when the given daemon has exited."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
@@ -338,7 +377,7 @@ def only_one() -> Iterator[None]:
         yield
 
 
-# -- the commands -----------------------------------------------------------------------------------------------
+# -- the commands --------------------------------------------------------------------------------------------
 
 
 def say(text: str) -> None:
@@ -350,9 +389,13 @@ def up(socket_path: str, timeout_s: float) -> None:
     """Have an engine answering at the socket, with the busybox image in it."""
     if not answers(socket_path):
         if os.geteuid() != 0:
-            raise EngineError(f"Nothing answers at {socket_path}, and only root can start an engine: run this as root.")
+            raise EngineError(
+                f"Nothing answers at {socket_path}, and only root can start an engine: run this as root."
+            )
         if not Path("/etc/debian_version").exists() and not shutil.which("dockerd"):
-            raise EngineError("This is not Debian: install and start Docker by hand, then run this again for the image.")
+            raise EngineError(
+                "This is not Debian: install and start Docker by hand, then run this again for the image."
+            )
         with only_one():
             if not answers(socket_path):
                 bring_up(socket_path, timeout_s)
@@ -372,7 +415,9 @@ def bring_up(socket_path: str, timeout_s: float) -> None:
     elif running_dockerd() is None:
         start_by_hand(socket_path, timeout_s)
     if not wait_until_answering(socket_path, timeout_s):
-        raise EngineError(f"The engine runs but nothing answers at {socket_path} after {timeout_s:g} s: see {LOG}.")
+        raise EngineError(
+            f"The engine runs but nothing answers at {socket_path} after {timeout_s:g} s: see {LOG}."
+        )
 
 
 def down(timeout_s: float) -> None:
@@ -393,16 +438,22 @@ def down(timeout_s: float) -> None:
 def status(socket_path: str) -> None:
     """Say what answers."""
     if not answers(socket_path):
-        raise EngineError(f"Nothing answers at {socket_path}. `python tools/engine.py up` (as root) starts an engine.")
+        raise EngineError(
+            f"Nothing answers at {socket_path}. `python tools/engine.py up` (as root) starts an engine."
+        )
     say(describe(socket_path))
     say(f"{IMAGE} is {'there' if has_image(socket_path) else 'missing'}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit status."""
-    parser = argparse.ArgumentParser(description="Bring up a Docker Engine and a busybox image for the tests.")
+    parser = argparse.ArgumentParser(
+        description="Bring up a Docker Engine and a busybox image for the tests."
+    )
     parser.add_argument("command", nargs="?", choices=("up", "status", "down"), default="up")
-    parser.add_argument("--timeout-s", type=float, default=60, help="seconds to wait for the engine (default 60)")
+    parser.add_argument(
+        "--timeout-s", type=float, default=60, help="seconds to wait for the engine (default 60)"
+    )
     options = parser.parse_args(arguments)
     try:
         socket_path = socket_of(os.environ.get("DOCKER_HOST") or f"unix://{DEFAULT_SOCKET}")

@@ -35,14 +35,19 @@ def engine_socket() -> str | None:
     if answers(path):
         return path
     if os.environ.get("MINORCH_REQUIRE_DOCKER") == "1":
-        raise EngineError(f"MINORCH_REQUIRE_DOCKER=1, but nothing answers at {path}: run `nox -s engine` first.")
+        raise EngineError(
+            f"MINORCH_REQUIRE_DOCKER=1, but nothing answers at {path}: run `nox -s engine` first."
+        )
     return None
 
 
 def containers(socket_path: str) -> set[str]:
     """The ids of all containers that carry minorch's label, running or not."""
     filters = quote(json.dumps({"label": [LABEL]}))
-    return {record["Id"] for record in json.loads(request(socket_path, "GET", f"/containers/json?all=1&filters={filters}")[1])}
+    return {
+        record["Id"]
+        for record in json.loads(request(socket_path, "GET", f"/containers/json?all=1&filters={filters}")[1])
+    }
 
 
 def run_example(path: Path, limit_s: float) -> str | None:
@@ -59,9 +64,13 @@ def run_example(path: Path, limit_s: float) -> str | None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the examples that are named, or all; return the exit status."""
-    parser = argparse.ArgumentParser(description="Run every example, and see that none leaves a container behind.")
+    parser = argparse.ArgumentParser(
+        description="Run every example, and see that none leaves a container behind."
+    )
     parser.add_argument("names", nargs="*", help="run only these, such as demo")
-    parser.add_argument("--limit-s", type=float, default=120, help="seconds that one example may take (default 120)")
+    parser.add_argument(
+        "--limit-s", type=float, default=120, help="seconds that one example may take (default 120)"
+    )
     options = parser.parse_args(arguments)
     every = {path.stem: path for path in sorted(ROOT.glob("examples/*.py")) if not path.stem.startswith("_")}
     names = options.names or list(every)
