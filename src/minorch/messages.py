@@ -1,0 +1,182 @@
+"""What a manager and a worker say to each other, and how it looks on the wire.
+
+Two messages, both level-triggered: an :class:`Assign` says what a worker should have, a
+:class:`Report` what it does have.  Either may be lost, doubled, delayed or reordered; the next one
+makes up for it.  :func:`encode` and :func:`decode` are for transports; inside one process the
+objects themselves are passed on.
+
+Handle a message with ``match`` and close it with ``assert_never``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, Literal
+
+import msgspec
+
+from minorch.errors import MessageError, SpecError
+from minorch.ids import RunKey, check_id
+from minorch.model import Node, NodeStats, RestartPolicy, Task, TaskStats
+from minorch.model.base import decode_hook, encode_hook
+from minorch.states import AttemptState, Reason
+
+__all__ = [
+    "MAX_MESSAGE_BYTES",
+    "Assign",
+    "Assignment",
+    "Desired",
+    "Message",
+    "Observed",
+    "Report",
+    "decode",
+    "encode",
+]
+
+MAX_MESSAGE_BYTES: Final = 64 * 1024 * 1024
+"""Larger ones are refused unread."""
+
+Desired = Literal["run", "stop"]
+
+
+class Assignment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What one worker should do about one attempt."""
+
+    task_id: str
+    attempt: int
+    desired: Desired
+    run: int = 0
+    """The highest run of this attempt that the manager knows to have started; the worker goes on from there."""
+    job: str = ""
+    task_name: str = ""
+    index: int = 0
+    task: Task | None = None
+    """What to run; None where ``desired`` is ``stop``."""
+    restart: RestartPolicy | None = None
+    grace_s: float = 10.0
+    """For ``stop``: how long it has before it is killed."""
+
+    def __post_init__(self) -> None:
+        check_id(self.task_id, "task", "$.task_id")
+        if self.attempt < 1 or self.run < 0:
+            raise SpecError("attempts count from 1 and runs from 0", "$.attempt")
+        if self.desired == "run" and (self.task is None or self.restart is None):
+            raise SpecError("to run an attempt takes its task and its restart policy", "$.task")
+
+
+class Assign(msgspec.Struct, frozen=True, kw_only=True, tag="assign", omit_defaults=True):
+    """Down: what a worker should have, in full or as a change to what it was told before.
+
+    A worker takes it only if (epoch, revision) is higher than what it has applied, and a change only
+    if it has applied exactly ``base``.  What a full one does not name is to be stopped and forgotten.
+    """
+
+    cluster_id: str
+    worker: str
+    """The node name of the worker that it is for."""
+    epoch: int
+    """One higher at each start of the manager."""
+    revision: int
+    base: int | None = None
+    """The revision that this changes; None: it is full."""
+    entries: tuple[Assignment, ...] = ()
+    released: tuple[tuple[str, int], ...] = ()
+    """(task id, attempt) that the worker may now forget, with container and logs."""
+    incarnation: str = ""
+    heard: int = 0
+    """The highest report of that incarnation that the manager has merged and made durable."""
+
+
+class Observed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a worker has of one attempt."""
+
+    task_id: str
+    attempt: int
+    run: int
+    """Which start, from 1; 0 before the first."""
+    state: AttemptState
+    reason: Reason | None = None
+    exit_code: int | None = None
+    message: str = ""
+    """In words, for a person: what is being pulled, why it failed, when it restarts."""
+    started_at: float | None = None
+    """When the current run started, in seconds since 1970 by the worker's clock."""
+    finished_at: float | None = None
+    healthy: bool | None = None
+    """The verdict of its health check; None: it has none, or none yet."""
+    ports: Mapping[str, str] = {}
+    handle: str = ""
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """Where it stands on the way that only goes forward: ends come last, then runs, then states."""
+        if self.state.terminal:
+            return (_LAST, 3)
+        return (self.run, self.state.rank)
+
+    @property
+    def key(self) -> RunKey:
+        """The run that this tells of."""
+        return RunKey(self.task_id, self.attempt, self.run)
+
+
+_LAST: Final = 2**62
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True, tag="report", omit_defaults=True):
+    """Up: what a worker has. It is the heartbeat too.
+
+    It names every attempt that changed since the last report the manager is known to have; with
+    ``full``, every attempt there is.
+    """
+
+    cluster_id: str
+    worker: str
+    incarnation: str
+    """New at each start of the worker."""
+    sequence: int
+    """From 1, one higher at each report of an incarnation."""
+    epoch: int = 0
+    """The manager's epoch that the worker follows; 0: none yet."""
+    revision: int = 0
+    """The revision that it has applied."""
+    full: bool = False
+    node: Node
+    observed: tuple[Observed, ...] = ()
+    stats: NodeStats | None = None
+    task_stats: tuple[tuple[str, TaskStats], ...] = ()
+    """Figures of running tasks, by task id."""
+    engine_ok: bool = True
+    """Whether its runtime answers. If not, nothing is known about its tasks, and no new ones should come."""
+    engine_message: str = ""
+
+
+Message = Assign | Report
+
+_ENCODER: Final = msgspec.json.Encoder(enc_hook=encode_hook)
+_DECODER: Final = msgspec.json.Decoder(Message, dec_hook=decode_hook)
+
+
+def encode(message: Message) -> bytes:
+    """Return *message* as JSON. Secrets are in it in the clear: the transport must keep it confidential."""
+    return _ENCODER.encode(message)
+
+
+def decode(data: bytes | bytearray | memoryview) -> Message:
+    """Read one message.
+
+    Args:
+        data: any bytes at all, from anybody.
+
+    Raises:
+        MessageError: they are no message, larger than :data:`MAX_MESSAGE_BYTES` or nested without
+            end. The error quotes no content, which might be secret.
+    """
+    view = bytes(data)
+    if len(view) > MAX_MESSAGE_BYTES:
+        raise MessageError(f"a message of {len(view):,} bytes; at most {MAX_MESSAGE_BYTES:,} are read")
+    try:
+        return _DECODER.decode(view)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        where = str(error).rpartition(" - at ")[2][:120] if " - at " in str(error) else "its beginning"
+        raise MessageError(f"not a message; the fault is at {where}") from None

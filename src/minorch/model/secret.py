@@ -1,0 +1,62 @@
+"""A value that must not be shown."""
+
+from __future__ import annotations
+
+import hmac
+from typing import Final
+
+from minorch.errors import SpecError
+
+__all__ = ["Secret", "redact"]
+
+_SHOWN: Final = "***"
+
+
+class Secret:
+    """Text that no repr, event, log line, error or ``to_dict`` of minorch shows.
+
+    It is given to the task as an environment variable.  It does travel to the worker in messages
+    and lies in a durable store, because a task must be able to start again after a crash.
+
+    Args:
+        value: the text to keep, at most 128 KiB.
+
+    >>> Secret("hunter2")
+    Secret('***')
+    """
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        if isinstance(value, Secret):
+            value = value.reveal()
+        if not isinstance(value, str):
+            raise SpecError(f"a secret is text, not {type(value).__name__}")
+        if "\0" in value or len(value) > 131_072:
+            raise SpecError("a secret is at most 128 KiB of text without NUL")
+        self._value = value
+
+    def reveal(self) -> str:
+        """Return the text itself."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return f"Secret({_SHOWN!r})"
+
+    def __str__(self) -> str:
+        return _SHOWN
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Secret):
+            return NotImplemented
+        return hmac.compare_digest(self._value.encode(), other._value.encode())
+
+    def __hash__(self) -> int:
+        return hash((Secret, self._value))
+
+
+def redact(text: str, secrets: tuple[str, ...]) -> str:
+    """Return *text* with every one of *secrets* replaced; for errors that an engine echoes."""
+    for secret in sorted(filter(None, secrets), key=len, reverse=True):
+        text = text.replace(secret, _SHOWN)
+    return text
