@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Bring up a Docker Engine, and a ``busybox:latest`` image, without a registry or an init system.
 
-What belongs here: everything between "a Debian machine, root" and "``docker run --rm busybox echo hi`` works".
+What belongs here: everything between "root on Debian" and "``docker run --rm busybox echo hi`` works".
 What does not: anything the library needs when it runs. Only the standard library is imported, so that the
 script runs before anything is installed.
 
@@ -134,7 +134,7 @@ def is_static(path: Path) -> bool:
 def static_busybox() -> bytes:
     """The bytes of a static busybox: from PATH or from Debian's package.
 
-    The package is unpacked beside the system rather than installed: ``busybox-static`` would replace ``busybox``.
+    The package is unpacked, not installed: ``busybox-static`` would replace ``busybox``.
     """
     found = shutil.which("busybox")
     if found and is_static(Path(found)):
@@ -276,11 +276,11 @@ def mount_cgroups() -> None:
 
 @contextlib.contextmanager
 def path_with_working_iptables() -> Iterator[str]:
-    """Give the PATH for dockerd; where only the legacy iptables works with this kernel, that one comes first."""
+    """Give the PATH for dockerd; where only the legacy iptables works, that one comes first."""
     path = os.environ.get("PATH", "")
-    for directory in ("/usr/sbin", "/sbin"):
-        if directory not in path.split(os.pathsep):
-            path = f"{path}{os.pathsep}{directory}"
+    for sbin in ("/usr/sbin", "/sbin"):
+        if sbin not in path.split(os.pathsep):
+            path = f"{path}{os.pathsep}{sbin}"
 
     def works(command: str) -> bool:
         found = shutil.which(command, path=path)
@@ -304,7 +304,7 @@ def path_with_working_iptables() -> Iterator[str]:
 
 
 def running_dockerd() -> int | None:
-    """The pid in dockerd's pid file, if that process is a dockerd; a stale file, a stumbling block, is removed."""
+    """The pid in dockerd's pid file if it is a dockerd's; a stale file is removed: dockerd trips over it."""
     try:
         pid = int(PID.read_text())
         if Path(f"/proc/{pid}/comm").read_text().strip() == "dockerd":
