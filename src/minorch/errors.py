@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-
-from typing_extensions import Self
+from typing import Self
 
 __all__ = [
     "ClusterClosed",

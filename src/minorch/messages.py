@@ -176,7 +176,8 @@ def decode(data: bytes | bytearray | memoryview) -> Message:
     if len(view) > MAX_MESSAGE_BYTES:
         raise MessageError(f"a message of {len(view):,} bytes; at most {MAX_MESSAGE_BYTES:,} are read")
     try:
-        return _DECODER.decode(view)
+        message: Message = _DECODER.decode(view)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         where = str(error).rpartition(" - at ")[2][:120] if " - at " in str(error) else "its beginning"
         raise MessageError(f"not a message; the fault is at {where}") from None
+    return message

@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 
-class TaskState(str, enum.Enum):
+class TaskState(enum.StrEnum):
     """What a task shows its user."""
 
     PENDING = "PENDING"
@@ -46,11 +46,8 @@ class TaskState(str, enum.Enum):
         """Whether a task in this state is over for good."""
         return self in (TaskState.COMPLETED, TaskState.FAILED, TaskState.STOPPED)
 
-    def __str__(self) -> str:
-        return self.value
 
-
-class AttemptState(str, enum.Enum):
+class AttemptState(enum.StrEnum):
     """How far one placement of a task on one node has come."""
 
     SCHEDULED = "SCHEDULED"
@@ -73,9 +70,6 @@ class AttemptState(str, enum.Enum):
         """Position on the ladder that an attempt only climbs; all ends share the top rung."""
         return _ATTEMPT_RANK[self]
 
-    def __str__(self) -> str:
-        return self.value
-
 
 _ATTEMPT_RANK: Final[Mapping[AttemptState, int]] = {
     AttemptState.SCHEDULED: 0,
@@ -87,7 +81,7 @@ _ATTEMPT_RANK: Final[Mapping[AttemptState, int]] = {
 }
 
 
-class JobState(str, enum.Enum):
+class JobState(enum.StrEnum):
     """What a job shows its user."""
 
     PENDING = "PENDING"
@@ -105,11 +99,8 @@ class JobState(str, enum.Enum):
         """Whether a job in this state is over for good."""
         return self in (JobState.COMPLETED, JobState.FAILED, JobState.STOPPED)
 
-    def __str__(self) -> str:
-        return self.value
 
-
-class Reason(str, enum.Enum):
+class Reason(enum.StrEnum):
     """Why a task or an attempt is in its terminal state."""
 
     EXITED = "exited"
@@ -144,9 +135,6 @@ class Reason(str, enum.Enum):
     """Somebody asked for it."""
     PLUGIN_ERROR = "plugin_error"
     """The scheduler plugin raised or gave a cost that is no number."""
-
-    def __str__(self) -> str:
-        return self.value
 
 
 _T = TaskState

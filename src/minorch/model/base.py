@@ -10,10 +10,9 @@ import re
 import types
 import typing
 from collections.abc import Mapping, Sequence
-from typing import Final, TypeVar, get_args, get_origin
+from typing import Final, Self, TypeVar, get_args, get_origin
 
 import msgspec
-from typing_extensions import Self
 
 from minorch.errors import SpecError, did_you_mean
 from minorch.model.secret import Secret
@@ -83,7 +82,7 @@ def decode_hook(kind: type, value: object) -> object:
     if kind is Resources:
         return Resources.from_dict(typing.cast("Mapping[str, float | str]", value))
     if kind is Secret:
-        return Secret(typing.cast(str, value))
+        return Secret(typing.cast("str", value))
     raise NotImplementedError(f"cannot read {kind.__name__}")
 
 
@@ -187,7 +186,9 @@ def as_words(value: object, path: str, *, most: int = 4096) -> tuple[str, ...]:
         if "\0" in word:
             raise SpecError("it holds a NUL character, which no operating system accepts", f"{path}[{index}]")
         if len(word) > 131_072:
-            raise SpecError("it is longer than 128 KiB, which no operating system accepts", f"{path}[{index}]")
+            raise SpecError(
+                "it is longer than 128 KiB, which no operating system accepts", f"{path}[{index}]"
+            )
     return tuple(value)
 
 

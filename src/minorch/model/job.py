@@ -8,7 +8,7 @@ from typing import Final, Literal, NamedTuple, get_args
 
 from minorch.errors import SpecError, did_you_mean
 from minorch.ids import check_name, instance_name
-from minorch.model.base import Model, as_models, one_of, require_number, set_field
+from minorch.model.base import as_models, one_of, require_number, set_field
 from minorch.model.policy import RestartPolicy
 from minorch.model.task import Named, Task, check_labels
 
@@ -25,7 +25,8 @@ class Instance(NamedTuple):
 
     name: str
     task: Task
-    index: int | None
+    number: int | None
+    """Which of several, from 0; None where there is one."""
 
 
 class _JobTasks(Named, frozen=True):
@@ -81,13 +82,19 @@ class Job(_JobTasks, frozen=True, kw_only=True):
         for index, task in enumerate(self.tasks):
             path = f"$.tasks[{index}]"
             if task.name in known:
-                raise SpecError(f'"{task.name}" is the name of $.tasks[{known[task.name]}] too', f"{path}.name")
+                raise SpecError(
+                    f'"{task.name}" is the name of $.tasks[{known[task.name]}] too', f"{path}.name"
+                )
             known[task.name] = index
             if self.kind == "service":
                 if task.completions != 1:
-                    raise SpecError("completions belong to a batch; a service has replicas", f"{path}.completions")
+                    raise SpecError(
+                        "completions belong to a batch; a service has replicas", f"{path}.completions"
+                    )
                 if task.after:
-                    raise SpecError("the tasks of a service do not complete, so none can come after", f"{path}.after")
+                    raise SpecError(
+                        "the tasks of a service do not complete, so none can come after", f"{path}.after"
+                    )
             elif task.replicas != 1:
                 raise SpecError("replicas belong to a service; a batch has completions", f"{path}.replicas")
             total += task.completions if self.kind == "batch" else task.replicas
@@ -98,7 +105,8 @@ class Job(_JobTasks, frozen=True, kw_only=True):
                 if name not in known:
                     hint = did_you_mean(name, known)
                     raise SpecError(
-                        f'no task of this job is called "{name[:70]}"{hint}', f"$.tasks[{index}].after[{position}]"
+                        f'no task of this job is called "{name[:70]}"{hint}',
+                        f"$.tasks[{index}].after[{position}]",
                     )
         try:
             graphlib.TopologicalSorter({task.name: task.after for task in self.tasks}).prepare()

@@ -104,7 +104,9 @@ class HealthCheck(Model, frozen=True, kw_only=True):
         )
         require_text(self.path, "$.path", most=2048)
         if not self.path.startswith("/") or any(c.isspace() for c in self.path):
-            raise SpecError(f'"{self.path[:40]}" is not a path: it starts with "/" and has no blanks', "$.path")
+            raise SpecError(
+                f'"{self.path[:40]}" is not a path: it starts with "/" and has no blanks', "$.path"
+            )
         require_number(self.interval_s, "$.interval_s", least=0.05, most=_DAY_S)
         require_number(self.timeout_s, "$.timeout_s", least=0.01, most=3600)
         require_number(self.threshold, "$.threshold", least=1, most=1000, whole=True)

@@ -28,8 +28,6 @@ class Secret:
     __slots__ = ("_value",)
 
     def __init__(self, value: str) -> None:
-        if isinstance(value, Secret):
-            value = value.reveal()
         if not isinstance(value, str):
             raise SpecError(f"a secret is text, not {type(value).__name__}")
         if "\0" in value or len(value) > 131_072:

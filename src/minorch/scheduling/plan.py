@@ -1,0 +1,126 @@
+"""Planning: from a read-only view and the waiting tasks to placements and reasons. Nothing is changed.
+
+The placement is a full scan of the nodes for each task; :class:`Board` is the seam where an index
+that gives the same answers can take its place.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from minorch.errors import PluginError
+from minorch.scheduling.explain import Blocked, count_refusals
+from minorch.scheduling.filters import refusal
+from minorch.scheduling.scheduler import Scheduler
+from minorch.scheduling.view import ClusterView, NodeView, TaskView
+
+__all__ = ["Board", "Placement", "Plan", "ask", "make_plan"]
+
+
+class Placement(msgspec.Struct, frozen=True, kw_only=True):
+    """One decision: this task on this node, at this cost."""
+
+    task: TaskView
+    node: str
+    cost: float
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What a scheduler proposes. The manager checks it again before it commits to it."""
+
+    placements: Sequence[Placement] = ()
+    blocked: Mapping[str, Blocked] = {}
+    """By the id of the first task of each shape that fits nowhere now: why."""
+    broken: Mapping[str, str] = {}
+    """By task id: what the strategy did wrong for it."""
+
+
+class Board:
+    """The nodes while a plan is made: asked for the best one, told what was placed."""
+
+    def __init__(self, nodes: Sequence[NodeView]) -> None:
+        self.nodes = list(nodes)
+
+    def feasible(self, task: TaskView) -> list[NodeView]:
+        """The nodes that could take *task* now; those it failed on only if there are no others."""
+        nodes = [node for node in self.nodes if refusal(task, node) is None]
+        if task.avoid:
+            return [node for node in nodes if node.name not in task.avoid] or nodes
+        return nodes
+
+    def place(self, task: TaskView, node: NodeView) -> NodeView:
+        """Put *task* on *node* and return the node as it is then."""
+        updated = node.with_task(task)
+        self.nodes[node.index] = updated
+        return updated
+
+
+def make_plan(cluster: ClusterView, groups: Iterable[Sequence[TaskView]], scheduler: Scheduler) -> Plan:
+    """Place waiting tasks.
+
+    Args:
+        cluster: the nodes; their indices are their positions.
+        groups: the waiting tasks in the order to place them, tasks of one shape together: when one
+            fits nowhere, the rest of its group is not tried.
+        scheduler: the strategy.
+
+    A strategy that breaks its contract spoils only the task it was asked about.
+    """
+    board = Board(cluster.nodes)
+    placements: list[Placement] = []
+    blocked: dict[str, Blocked] = {}
+    broken: dict[str, str] = {}
+    begun = False
+    for group in groups:
+        for task in group:
+            nodes = board.feasible(task)
+            if not nodes:
+                blocked[task.id] = count_refusals(task, board.nodes)
+                break
+            try:
+                if not begun:
+                    scheduler.begin(cluster)
+                    begun = True
+                node, cost = ask(scheduler, task, nodes)
+                placed = board.place(task, node)
+                scheduler.placed(task, placed)
+            except Exception as error:  # noqa: BLE001  a plugin may raise anything; it is told in its own name
+                broken[task.id] = _blame(scheduler, task, error)
+                continue
+            placements.append(Placement(task=task, node=node.name, cost=cost))
+    return Plan(placements=placements, blocked=blocked, broken=broken)
+
+
+def ask(scheduler: Scheduler, task: TaskView, nodes: Sequence[NodeView]) -> tuple[NodeView, float]:
+    """Put *task* to the three phases of a strategy and check what it answers.
+
+    Raises:
+        PluginError: it chose what was not offered, or a cost is not a finite number.
+    """
+    candidates = scheduler.candidates(task, nodes)
+    known = {id(node) for node in nodes}
+    if not candidates or any(id(node) not in known for node in candidates):
+        raise PluginError("candidates() returned none of the nodes it was given, or others")
+    costs = scheduler.score(task, candidates)
+    if len(costs) != len(candidates):
+        raise PluginError(f"score() returned {len(costs)} costs for {len(candidates)} nodes")
+    for node, cost in zip(candidates, costs, strict=True):
+        if not _is_cost(cost):
+            raise PluginError(f"the cost of node {node.name} is {cost!r:.40}, not a finite number")
+    chosen = scheduler.pick(task, candidates, costs)
+    for node, cost in zip(candidates, costs, strict=True):
+        if node is chosen:
+            return node, float(cost)
+    raise PluginError("pick() returned a node that was no candidate")
+
+
+def _is_cost(cost: object) -> bool:
+    return isinstance(cost, int | float) and not isinstance(cost, bool) and math.isfinite(cost)
+
+
+def _blame(scheduler: Scheduler, task: TaskView, error: Exception) -> str:
+    detail = str(error) if isinstance(error, PluginError) else f"{type(error).__name__}: {error}"
+    return f"scheduler {type(scheduler).__name__} failed on task {task.job}/{task.name}: {detail}"[:2000]

@@ -1,0 +1,114 @@
+"""What a scheduler sees: frozen pictures of the nodes and of the task to place. No decisions here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from minorch.model import Constraint, Node, NodeStats, Task, parse_constraint
+from minorch.resources import Resources
+
+if TYPE_CHECKING:
+    from random import Random
+
+__all__ = ["ClusterView", "NodeView", "TaskView"]
+
+_NOTHING = Resources()
+
+
+class NodeView(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """One node as it stands while a plan is made. A placement gives a new view; none ever changes."""
+
+    index: int
+    """Its place in the order in which nodes joined; ties go to the lower one."""
+    node: Node
+    """What the machine said of itself: capacity, labels, taints, runtime."""
+    reserved: Resources = _NOTHING
+    """What the tasks placed here asked for, in all."""
+    tasks: int = 0
+    """How many tasks are placed here."""
+    job_tasks: Mapping[str, int] = {}
+    """How many of them, by job id."""
+    host_ports: frozenset[tuple[int, str]] = frozenset()
+    """Fixed host ports that they were promised, with protocol."""
+    stats: NodeStats | None = None
+    """What was last measured on the machine; None: nothing is known, which is not the same as idle."""
+    ready: bool = True
+    """Whether its worker is heard of and its engine answers."""
+    cordoned: bool = False
+    """Whether somebody asked that nothing new be placed here."""
+
+    @property
+    def name(self) -> str:
+        """The node's name."""
+        return self.node.name
+
+    @property
+    def capacity(self) -> Resources:
+        """What it can give in all."""
+        return self.node.capacity
+
+    @property
+    def free(self) -> Resources:
+        """What is not reserved."""
+        return self.node.capacity - self.reserved
+
+    def share(self, extra: Resources = _NOTHING) -> dict[str, float]:
+        """How full it is in each dimension that it has, from 0 to 1, if *extra* were reserved too."""
+        used = dict((self.reserved + extra).amounts())
+        return {name: used.get(name, 0) / most for name, most in self.capacity.amounts() if most}
+
+    def with_task(self, task: TaskView) -> NodeView:
+        """This node once *task* is placed on it too."""
+        jobs = dict(self.job_tasks)
+        jobs[task.job_id] = jobs.get(task.job_id, 0) + 1
+        return msgspec.structs.replace(
+            self,
+            reserved=self.reserved + task.resources,
+            tasks=self.tasks + 1,
+            job_tasks=jobs,
+            host_ports=self.host_ports | task.host_ports if task.host_ports else self.host_ports,
+        )
+
+
+class TaskView(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """One task that waits for a node."""
+
+    id: str
+    name: str
+    """The instance's name, such as ``greet[3]``."""
+    job_id: str
+    job: str
+    """The job's name."""
+    task: Task
+    avoid: frozenset[str] = frozenset()
+    """Nodes where it failed before; they are taken only if no other will do."""
+
+    @property
+    def resources(self) -> Resources:
+        """What it asks for."""
+        return self.task.resources
+
+    @property
+    def host_ports(self) -> frozenset[tuple[int, str]]:
+        """The fixed host ports it asks for, with protocol."""
+        ports = self.task.ports
+        return frozenset((p.host, p.protocol) for p in ports if p.host is not None) if ports else frozenset()
+
+    @property
+    def constraints(self) -> tuple[Constraint, ...]:
+        """What it asks of its node's labels."""
+        return tuple(parse_constraint(text) for text in self.task.constraints)
+
+
+class ClusterView(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """Everything a plan may depend on."""
+
+    nodes: Sequence[NodeView]
+    """Every node that is known, in the order of their index."""
+    now: float
+    """Seconds since 1970."""
+    random: Random
+    """The only source of randomness a strategy may use; seeded."""
