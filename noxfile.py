@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import nox
@@ -20,7 +21,15 @@ nox.options.error_on_missing_interpreters = os.environ.get("MINORCH_REQUIRE_PYTH
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = ["3.11", "3.12", "3.13"]
-GATE_PYTHON = next((python for python in PYTHONS if shutil.which(f"python{python}")), PYTHONS[0])
+
+
+def usable(python: str) -> bool:
+    """Whether a Python is there and runs (pyenv's shims are there for versions that do not)."""
+    found = shutil.which(f"python{python}")
+    return found is not None and subprocess.run([found, "-c", ""], capture_output=True).returncode == 0
+
+
+GATE_PYTHON = next((python for python in PYTHONS if usable(python)), PYTHONS[0])
 """The session that measures coverage: branches are the same under each Python, and tracing is slow."""
 
 CORE = [

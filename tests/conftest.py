@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from docker import APIClient
 
 LABEL = "minorch.cluster"
-SETTLE_S = 5.0
+SETTLE_S = 3.0
 
 hypothesis.settings.register_profile("minorch", deadline=None, derandomize=bool(os.environ.get("CI")))
 hypothesis.settings.load_profile("minorch")

@@ -1,0 +1,80 @@
+"""The fixtures for engine tests can fail: each is run on a small test file in a pytest of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from docker import APIClient
+
+ROOT = Path(__file__).resolve().parents[1]
+NOWHERE = "unix:///nonexistent/docker.sock"
+
+LEAVES_A_CONTAINER = """
+def test_it(engine_api, busybox):
+    engine_api.create_container(busybox, labels={"minorch.cluster": %r})
+"""
+
+
+def run_pytest(tmp_path: Path, source: str, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    test = tmp_path / "test_it.py"
+    test.write_text(source, encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-ra", "-p", "tests.conftest", "-p", "no:cacheprovider"]
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.startswith(("MINORCH_", "COV"))
+    }
+    return subprocess.run(
+        [*command, "-c", str(tmp_path / "none.ini"), *arguments, str(test)],
+        cwd=tmp_path,
+        env={**inherited, "PYTHONPATH": str(ROOT), **env},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.fixture(autouse=True)
+def empty_configuration(tmp_path: Path) -> None:
+    (tmp_path / "none.ini").write_text("[pytest]\nmarkers = engine: needs an engine\n", encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "source", ["def test_it(busybox): pass", "import pytest\n@pytest.mark.engine\ndef test_it(): pass"]
+)
+def test_without_an_engine_a_test_is_skipped_with_the_reason(tmp_path: Path, source: str):
+    done = run_pytest(tmp_path, source, DOCKER_HOST=NOWHERE)
+    assert done.returncode == 0, done.stdout
+    assert "1 skipped" in done.stdout
+    assert f"no Docker Engine at {NOWHERE}" in done.stdout
+
+
+def test_where_an_engine_is_required_its_absence_is_a_failure(tmp_path: Path):
+    done = run_pytest(
+        tmp_path, "def test_it(engine_url): pass", DOCKER_HOST=NOWHERE, MINORCH_REQUIRE_DOCKER="1"
+    )
+    assert done.returncode == 1
+    assert "MINORCH_REQUIRE_DOCKER=1, but no Docker Engine" in done.stdout
+
+
+def test_a_test_that_asks_for_an_engine_is_marked(tmp_path: Path):
+    source = "def test_it(busybox): pass\ndef test_other(): pass"
+    done = run_pytest(tmp_path, source, "-m", "not engine", DOCKER_HOST=NOWHERE)
+    assert "1 passed, 1 deselected" in done.stdout
+
+
+def test_a_test_that_leaves_a_container_fails(tmp_path: Path, engine_api: APIClient, engine_url: str):
+    name = tmp_path.name
+    done = run_pytest(tmp_path, LEAVES_A_CONTAINER % name, DOCKER_HOST=engine_url)
+    left = engine_api.containers(all=True, filters={"label": f"minorch.cluster={name}"})
+    for record in left:
+        engine_api.remove_container(record["Id"], force=True)
+    assert done.returncode == 1, done.stdout
+    assert len(left) == 1
+    assert f"  {left[0]['Id'][:12]}" in done.stdout
+    assert "left containers behind" in done.stdout
