@@ -389,9 +389,7 @@ def up(socket_path: str, timeout_s: float) -> None:
     """Have an engine answering at the socket, with the busybox image in it."""
     if not answers(socket_path):
         if os.geteuid() != 0:
-            raise EngineError(
-                f"Nothing answers at {socket_path}, and only root can start an engine: run this as root."
-            )
+            raise EngineError(f"Nothing answers this user at {socket_path}; only root can start an engine.")
         if not Path("/etc/debian_version").exists() and not shutil.which("dockerd"):
             raise EngineError(
                 "This is not Debian: install and start Docker by hand, then run this again for the image."
