@@ -39,7 +39,7 @@ IMAGE = "busybox:latest"
 PACKAGES = {"dockerd": "docker.io", "iptables": "iptables"}
 LOG = Path("/var/log/minorch-dockerd.log")
 PID = Path("/var/run/docker.pid")
-LOCK = Path("/var/lock/minorch-engine.lock")
+LOCK = Path("/run/minorch-engine.lock")
 
 NO_NETWORKS = ("--iptables=false", "--ip6tables=false", "--bridge=none")
 FLAG_SETS: tuple[tuple[str, ...], ...] = (
@@ -371,7 +371,6 @@ def stop_process(process: subprocess.Popen[bytes]) -> None:
 @contextlib.contextmanager
 def only_one() -> Iterator[None]:
     """Hold a lock, so that two runs at the same time start one engine."""
-    LOCK.parent.mkdir(parents=True, exist_ok=True)
     with LOCK.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
