@@ -6,8 +6,8 @@ is held through ``flock``, which the kernel drops with the process, however it d
 locks would only guard single transactions.  Anyone may read meanwhile, say with the ``sqlite3`` shell.
 
 Layout: one table of rows, whose meaning only the manager knows.  ``application_id`` says that the
-file is ours, ``user_version`` which of :data:`MIGRATIONS` it has been through, and ``meta`` which
-minorch did that.
+file is ours, ``user_version`` how many of :data:`MIGRATIONS` it has been through, and ``meta`` which
+minorch opened it last.
 """
 
 from __future__ import annotations
@@ -260,7 +260,8 @@ def _set_up(db: sqlite3.Connection, path: str) -> None:
         if version < len(MIGRATIONS):
             db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
-            db.execute("INSERT OR REPLACE INTO meta VALUES ('minorch', ?)", (_minorch_version(),))
+        # Also tells now, not at the first commit, whether the file can be written to: BEGIN does not.
+        db.execute("INSERT OR REPLACE INTO meta VALUES ('minorch', ?)", (_minorch_version(),))
     db.execute("PRAGMA journal_mode = WAL").fetchall()  # where it cannot, the rollback journal is as durable
     db.execute("PRAGMA synchronous = FULL")
     db.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}").fetchall()
