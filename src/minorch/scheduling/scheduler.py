@@ -7,7 +7,7 @@ asked once per task, for the nodes that passed the filters of :mod:`minorch.sche
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar, Literal
+from typing import Literal
 
 from minorch.scheduling.view import ClusterView, NodeView, TaskView
 
@@ -29,10 +29,11 @@ class Scheduler:
     randomness only from the :class:`~minorch.scheduling.view.ClusterView` given to :meth:`begin`.
     """
 
-    depends_on: ClassVar[Literal["node", "job", "anything"]] = "anything"
+    depends_on: Literal["node", "job", "anything"] = "anything"
     """What the cost of a node depends on: the task's shape and that node's own state (``node``), the job's
     other placements too (``job``), or anything at all.  It is a promise that lets costs be kept between
-    decisions; ``anything`` promises nothing and is always right."""
+    decisions; ``anything`` promises nothing and is always right.  Set it in the class, or in ``__init__``
+    where an option decides it."""
 
     def begin(self, cluster: ClusterView) -> None:
         """Prepare for one plan, which may place many tasks. The default does nothing."""
