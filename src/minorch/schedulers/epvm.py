@@ -1,0 +1,107 @@
+"""E-PVM: the node where the task costs the least more, where cost grows exponentially with use.
+
+Amir, Awerbuch, Barak, Borgstrom, Keren: "An Opportunity Cost Approach for Job Assignment in a Scalable
+Computing Cluster", IEEE TPDS 11(7), 2000, section 4.  There a machine costs
+``n^(used memory / memory) + n^(load / L)``, and a job goes where this sum rises least.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final, Literal, get_args
+
+from minorch.errors import UsageError, did_you_mean
+from minorch.scheduling.scheduler import Scheduler
+from minorch.scheduling.view import ClusterView, NodeView, TaskView
+
+__all__ = ["EPVM", "Terms"]
+
+Terms = Literal["requests", "paper"]
+
+_STEEPEST: Final = 16.0
+"""Exponents are cut off here. On a node that is not overcommitted they are at most 1; the sum of two of them
+keeps ``n^x`` below the largest float for any n up to 10**9."""
+
+
+class EPVM(Scheduler):
+    """Lowest marginal cost, summed over terms ``n^(use after) - n^(use before)``; n is the number of nodes.
+
+    Args:
+        terms: which terms are summed.
+
+            ``"requests"`` (the default), the generalisation to tasks that say what they need: a term
+            for each resource that the task asks for, with use = reserved / capacity, and one for the
+            slot that it takes, with use = tasks / ``max_tasks``.  Every term depends on that node alone.
+
+            ``"paper"``, section 4 of the paper to the letter, for tasks whose need of CPU is not known:
+            one term for memory, with use = reserved / capacity, and one for load, with use = tasks / L.
+            L is the smallest power of two above the largest number of tasks seen on any node: 1 at
+            first, doubled when it is reached, never lowered.
+
+    Raises:
+        UsageError: *terms* is neither.
+
+    n is at least 2 here.  The paper's cost does not depend on use where n is 1, but then there is no
+    choice either.  All known nodes count, ready or not.  A dimension of which a node has nothing has no term.
+    The paper promises at most O(log n) times the best possible maximum load, and nothing about slowdown.
+
+    >>> EPVM(terms="paper")
+    EPVM(terms='paper')
+    """
+
+    depends_on: Literal["node", "job", "anything"] = "node"
+
+    def __init__(self, *, terms: Terms = "requests") -> None:
+        if terms not in get_args(Terms):
+            hint = did_you_mean(str(terms), get_args(Terms))
+            raise UsageError(f"{terms!r:.40} is none of {', '.join(get_args(Terms))}{hint}")
+        self._terms = terms
+        self._log_n = math.log(2)
+        self._load_limit = 1
+        if terms == "paper":
+            self.depends_on = "anything"  # a task placed on one node may double L for all
+
+    @property
+    def load_limit(self) -> int:
+        """L, for the paper's terms."""
+        return self._load_limit
+
+    def begin(self, cluster: ClusterView) -> None:
+        """Take n, and for the paper's terms L, from the cluster."""
+        self._log_n = math.log(max(2, len(cluster.nodes)))
+        if self._terms == "paper":
+            for node in cluster.nodes:
+                self._see_load(node.tasks)
+
+    def cost(self, task: TaskView, node: NodeView) -> float:
+        """By how much the cost of *node* rises if it takes *task*."""
+        if self._terms == "paper":
+            memory = self._rise(node.reserved.memory, task.resources.memory, node.capacity.memory)
+            return memory + self._rise(node.tasks, 1, self._load_limit)
+        used, capacity = node.reserved, node.capacity
+        wanted = task.resources
+        cost = self._rise(node.tasks, 1, node.node.max_tasks)
+        cost += self._rise(used.cpu_millis, wanted.cpu_millis, capacity.cpu_millis)
+        cost += self._rise(used.memory, wanted.memory, capacity.memory)
+        cost += self._rise(used.disk, wanted.disk, capacity.disk)
+        for name, amount in wanted.custom_millis.items():
+            cost += self._rise(used.custom_millis.get(name, 0), amount, capacity.custom_millis.get(name, 0))
+        return cost
+
+    def placed(self, task: TaskView, node: NodeView) -> None:
+        """Double L when *node* has reached it."""
+        if self._terms == "paper":
+            self._see_load(node.tasks)
+
+    def _see_load(self, tasks: int) -> None:
+        self._load_limit = max(self._load_limit, 1 << tasks.bit_length())
+
+    def _rise(self, used: int, more: int, most: int) -> float:
+        """``n^((used + more) / most) - n^(used / most)``, without cancellation or overflow."""
+        if not more or not most:
+            return 0.0
+        before, by = min(used / most, _STEEPEST), min(more / most, _STEEPEST)
+        return math.exp(before * self._log_n) * math.expm1(by * self._log_n)
+
+    def __repr__(self) -> str:
+        return f"EPVM(terms={self._terms!r})"

@@ -1,0 +1,55 @@
+"""Least loaded: the node that is furthest from being full in whatever it is fullest in."""
+
+from __future__ import annotations
+
+from minorch.scheduling.scheduler import Scheduler
+from minorch.scheduling.view import NodeView, TaskView
+
+__all__ = ["LeastLoaded"]
+
+_TIE_BREAK = 1e-3
+
+
+class LeastLoaded(Scheduler):
+    """The node whose largest share is lowest once the task is there.
+
+    A node has a share in each dimension of its capacity that is not zero, and in its task slots
+    (``max_tasks``).  The share is what is reserved or what was measured, whichever is more, plus what
+    the task asks for.  So a measurement can only make a node look busier: a node without any counts
+    by its reservations, never as idle.  Measured are processor, memory and disk, on the whole machine.
+
+    Of nodes with the same largest share, the one with the lower mean of all shares wins: the mean is
+    added to the cost, divided by a thousand.  Then the lower index wins.
+
+    Measurements need no age limit of their own: a worker sends them with its heartbeat, and a node that
+    is not heard of is no candidate.
+    """
+
+    depends_on = "node"
+
+    def cost(self, task: TaskView, node: NodeView) -> float:
+        """The largest share after placement, and a thousandth of the mean."""
+        reserved, after = node.share(), node.share(task.resources)
+        measured = _measured(node)
+        shares = [
+            share + max(0.0, measured.get(name, 0.0) - reserved[name])  # max(reserved, measured) + asked
+            for name, share in after.items()
+        ]
+        if node.node.max_tasks:
+            shares.append((node.tasks + 1) / node.node.max_tasks)
+        if not shares:
+            return 0.0
+        return max(shares) + _TIE_BREAK * sum(shares) / len(shares)
+
+
+def _measured(node: NodeView) -> dict[str, float]:
+    """The measured shares, from 0 to 1, of the dimensions that were measured."""
+    stats = node.stats
+    if stats is None:
+        return {}
+    shares = {"cpu": stats.cpu_percent / 100}
+    if stats.memory_total > 0:
+        shares["memory"] = stats.memory_used / stats.memory_total
+    if stats.disk_total > 0:
+        shares["disk"] = stats.disk_used / stats.disk_total
+    return {name: min(1.0, max(0.0, share)) for name, share in shares.items()}  # in this order NaN gives 0
