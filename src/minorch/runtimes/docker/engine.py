@@ -1,0 +1,327 @@
+"""One Docker Engine: where it is, short calls to it, and how long answers begin.
+
+docker-py finds the transport (unix socket, TCP with TLS, SSH)
+and the registry credentials; the requests themselves are written here, because its own methods put
+ids into paths unquoted, inspect more often than needed, and drop time-outs on streams.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+import weakref
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+import msgspec
+
+from minorch.errors import EngineUnavailable, RuntimeFault, UsageError
+from minorch.runtimes.docker.faults import Refused, failures, unreachable
+from minorch.runtimes.docker.streams import Stream
+
+if TYPE_CHECKING:
+    from docker import APIClient
+    from requests import Response
+
+__all__ = ["Engine", "container_path", "filters"]
+
+_DEFAULT_URL: Final = "unix:///var/run/docker.sock"
+_SCHEMES: Final = ("unix", "tcp", "http", "https", "ssh", "npipe")
+_ID: Final = re.compile(r"[0-9a-f]{64}\Z")
+_NEWEST_API: Final = (1, 44)
+"""What this package was written against; an older engine's own version is used instead."""
+_GATEWAY: Final = (502, 503, 504)
+"""Answers of something between us and the engine, or of an engine that is not ready."""
+
+
+def container_path(container_id: str, action: str = "") -> str:
+    """Return the path of a container that the engine named by *container_id*.
+
+    Raises:
+        RuntimeFault: it is no full id. Anything else must not get into a path:
+            deleting ``../volumes/x`` deleted a volume.
+    """
+    if not _ID.match(container_id):
+        raise RuntimeFault(f"{container_id!r:.80} is not the full id of a container")
+    return f"/containers/{container_id}/{action}".rstrip("/")
+
+
+def filters(**wanted: list[str]) -> str:
+    """Return the text of a ``filters`` parameter."""
+    return msgspec.json.encode(wanted).decode()
+
+
+class Engine:
+    """Calls to one engine. Connects at the first call; any thread may use it.
+
+    Args:
+        url: ``unix:///path``, ``tcp://host:port``, ``ssh://user@host``; None: ``DOCKER_HOST``, or the
+            usual socket. The active context of the docker command is never used.
+        timeout_s: how long one call may take to answer.
+        connections: how many connections are kept for short calls.
+        certificates: a directory with ``ca.pem``, ``cert.pem`` and ``key.pem``, for TLS;
+            None: ``DOCKER_CERT_PATH``, if ``DOCKER_TLS_VERIFY`` is set and *url* is None.
+
+    Raises:
+        UsageError: the url is none.
+    """
+
+    def __init__(
+        self, url: str | None, *, timeout_s: float, connections: int, certificates: str | Path | None = None
+    ) -> None:
+        environment = os.environ
+        self._url = url or environment.get("DOCKER_HOST") or _DEFAULT_URL
+        if url is None and certificates is None and environment.get("DOCKER_TLS_VERIFY"):
+            certificates = environment.get("DOCKER_CERT_PATH") or Path.home() / ".docker"
+        self._certificates = None if certificates is None else Path(certificates)
+        parts = urlsplit(self._url)
+        if parts.scheme not in _SCHEMES or parts.password is not None:
+            raise UsageError(
+                f'"{parts.scheme}://{(parts.hostname or parts.path)[:80]}" is not the address of a Docker '
+                "Engine: write unix:///var/run/docker.sock, tcp://host:2376 or ssh://user@host, never a password"
+            )
+        self.url: str = self._url
+        """Where it is, for a person."""
+        self.socket_path: str | None = parts.path if parts.scheme == "unix" else None
+        self.local: bool = parts.scheme in ("unix", "npipe")
+        """Whether it is taken to run on this machine."""
+        self.address: str = "127.0.0.1" if self.local else parts.hostname or "127.0.0.1"
+        self.timeout_s: float = timeout_s
+        """How long one call may take to answer."""
+        self._connections = connections
+        self._lock = threading.Lock()
+        self._client: APIClient | None = None
+        self._version: str | None = None
+        self._closed = False
+        self._streams: weakref.WeakSet[Stream] = weakref.WeakSet()
+
+    # -- short calls -----------------------------------------------------------------------------------------
+
+    def record(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        *,
+        body: object = None,
+        timeout_s: float | None = None,
+    ) -> dict[str, Any]:
+        """Make one call and return the JSON object that it answers; an empty one for an empty answer.
+
+        Raises:
+            Refused: the engine answered with an error.
+            EngineUnavailable: it did not answer; what was asked may have been done or not.
+        """
+        answer = self._call(method, path, query, body, timeout_s)
+        return answer if isinstance(answer, dict) else {}
+
+    def records(self, path: str, query: Mapping[str, str]) -> list[dict[str, Any]]:
+        """GET the JSON list at *path*; raises like :meth:`record`."""
+        answer = self._call("GET", path, query, None, None)
+        return answer if isinstance(answer, list) else []
+
+    def ping(self, timeout_s: float) -> bool:
+        """Whether it answers within *timeout_s*."""
+        try:
+            self._call("GET", "/_ping", None, None, timeout_s)
+        except RuntimeFault:
+            return False
+        return True
+
+    def _call(
+        self, method: str, path: str, query: Mapping[str, str] | None, body: object, timeout_s: float | None
+    ) -> object:
+        try:
+            response = self._send(method, path, query, body, timeout_s)
+        except EngineUnavailable:
+            if method != "GET" or self._closed:
+                raise
+            response = self._send(
+                method, path, query, body, timeout_s
+            )  # a kept connection may have been stale
+        if response.headers.get("Content-Type", "").startswith("application/json") and response.content:
+            return msgspec.json.decode(response.content)
+        return None
+
+    def _send(
+        self, method: str, path: str, query: Mapping[str, str] | None, body: object, timeout_s: float | None
+    ) -> Response:
+        client = self._shared()
+        version = self._version or self._negotiate(client)
+        url = f"{client.base_url}/v{version}{path}"
+        return self._request(client, method, url, query, body, timeout_s or self.timeout_s)
+
+    def _request(
+        self,
+        client: APIClient,
+        method: str,
+        url: str,
+        query: Mapping[str, str] | None,
+        body: object,
+        timeout_s: float,
+        *,
+        stream: bool = False,
+        headers: Mapping[str, str] | None = None,
+    ) -> Response:
+        sent = dict(headers or {})
+        if body is not None:
+            sent["Content-Type"] = "application/json"
+        try:
+            response = client.request(
+                method,
+                url,
+                params=query,
+                data=None if body is None else msgspec.json.encode(body),
+                headers=sent,
+                timeout=timeout_s,
+                stream=stream,
+                allow_redirects=False,
+            )
+            if response.status_code < 300 or response.status_code == 304:
+                return response
+            text = _message(response.content)
+        except failures() as error:
+            self._version = None  # another engine may answer next time
+            raise unreachable(error, self.url) from None
+        if response.status_code in _GATEWAY:
+            raise EngineUnavailable(
+                f"the Docker Engine at {self.url} is not ready ({response.status_code}): {text}"
+            )
+        raise Refused(response.status_code, text, f"{method} {urlsplit(url).path}")
+
+    # -- long answers ----------------------------------------------------------------------------------------
+
+    def stream(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        *,
+        body: object = None,
+        headers: Mapping[str, str] | None = None,
+        silence_s: float | None = None,
+    ) -> Stream:
+        """Make a call with a long answer, on a connection of its own.
+
+        Args:
+            method: ``GET`` or ``POST``.
+            path: without the API version.
+            query: parameters.
+            body: what is sent as JSON.
+            headers: more headers.
+            silence_s: the longest silence within the answer; None: it may be silent for ever.
+
+        Raises:
+            Refused: the engine answered with an error.
+            EngineUnavailable: it did not answer.
+        """
+        version = self._version or self._negotiate(self._shared())
+        client = self._connect(1)
+        try:
+            response = self._request(
+                client,
+                method,
+                f"{client.base_url}/v{version}{path}",
+                query,
+                body,
+                self.timeout_s,
+                stream=True,
+                headers=headers,
+            )
+        except RuntimeFault:
+            client.close()
+            raise
+        stream = Stream(client, response, self.url, silence_s)
+        with self._lock:
+            self._streams.add(stream)
+            closed = self._closed
+        if closed:
+            stream.close()
+        return stream
+
+    def registry_header(self, repository: str) -> dict[str, str]:
+        """Return the header with this user's credentials (``docker login``) for *repository*'s registry."""
+        from docker import auth, errors
+
+        try:
+            registry, _name = auth.resolve_repository_name(repository)
+            header = auth.get_config_header(self._shared(), registry)
+        except errors.DockerException as error:
+            raise RuntimeFault(f"no credentials for the registry of {repository}: {error}"[:500]) from None
+        return {"X-Registry-Auth": header.decode()} if header else {}
+
+    # -- connections -----------------------------------------------------------------------------------------
+
+    def _shared(self) -> APIClient:
+        with self._lock:
+            if self._closed:
+                raise RuntimeFault("this Docker runtime was closed")
+            if self._client is None:
+                self._client = self._connect(self._connections)
+            return self._client
+
+    def _connect(self, connections: int) -> APIClient:
+        import docker
+
+        tls: Any = False
+        if self._certificates is not None and not self.local:
+            folder = self._certificates
+            tls = docker.tls.TLSConfig(
+                client_cert=(str(folder / "cert.pem"), str(folder / "key.pem")),
+                ca_cert=str(folder / "ca.pem"),
+                verify=True,
+            )
+        try:
+            client = docker.APIClient(
+                base_url=self._url,
+                version=f"{_NEWEST_API[0]}.{_NEWEST_API[1]}",
+                timeout=self.timeout_s,  # type: ignore[arg-type]  # the stubs want whole seconds; sockets do not
+                tls=tls,
+                num_pools=1,
+                max_pool_size=connections,
+            )
+        except failures() as error:
+            raise unreachable(error, self.url) from None
+        client.trust_env = False  # neither proxies nor REQUESTS_CA_BUNDLE from the environment
+        client.proxies = {}
+        return client
+
+    def _negotiate(self, client: APIClient) -> str:
+        """Ask which API versions it speaks; the newest that both know is used from then on."""
+        response = self._request(client, "GET", f"{client.base_url}/version", None, None, self.timeout_s)
+        answer = msgspec.json.decode(response.content)
+        newest, oldest = _version(answer.get("ApiVersion", "")), _version(answer.get("MinAPIVersion", ""))
+        major, minor = max(min(newest or _NEWEST_API, _NEWEST_API), oldest or (0, 0))
+        self._version = f"{major}.{minor}"
+        return self._version
+
+    @property
+    def closed(self) -> bool:
+        """Whether :meth:`close` was called."""
+        return self._closed
+
+    def close(self) -> None:
+        """End every stream and let go of every connection."""
+        with self._lock:
+            self._closed = True
+            client, self._client = self._client, None
+            streams = list(self._streams)
+        for stream in streams:
+            stream.close()
+        if client is not None:
+            client.close()
+
+
+def _message(content: bytes) -> str:
+    try:
+        return str(msgspec.json.decode(content)["message"])
+    except (msgspec.DecodeError, KeyError, TypeError, UnicodeDecodeError):
+        return content[:2000].decode(errors="replace")
+
+
+def _version(text: str) -> tuple[int, int] | None:
+    match = re.match(r"(\d+)\.(\d+)\Z", text)
+    return None if match is None else (int(match[1]), int(match[2]))

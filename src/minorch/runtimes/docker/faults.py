@@ -1,0 +1,134 @@
+"""What went wrong, in minorch's words: refusals of the engine, broken connections, failed starts.
+
+Nothing here calls an engine.  No exception of docker-py, requests or urllib3 leaves the package;
+they all pass through here first.
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import http.client
+import json
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from minorch.errors import EngineUnavailable, RuntimeFault, StartFailed
+from minorch.model import redact
+from minorch.states import Reason
+
+__all__ = ["Refused", "failures", "hide", "start_failure", "unreachable"]
+
+_MOST_TEXT: Final = 2000
+
+_REASONS: Final[tuple[tuple[re.Pattern[str], Reason], ...]] = tuple(
+    (re.compile(pattern, re.IGNORECASE), reason)
+    for pattern, reason in (
+        (r"port is already allocated|address already in use", Reason.PORT_TAKEN),
+        (
+            r"no such image|pull access denied|manifest unknown|manifest for .* not found",
+            Reason.IMAGE_NOT_FOUND,
+        ),
+        (r"repository .* not found|not found: does not exist", Reason.IMAGE_NOT_FOUND),
+        (
+            r"executable file not found|exec: .*no such file or directory|no command specified",
+            Reason.COMMAND_NOT_FOUND,
+        ),
+    )
+)
+_EXIT_CODES: Final = {Reason.COMMAND_NOT_FOUND: 127}
+
+
+class Refused(RuntimeFault):
+    """The engine answered, and said no.
+
+    Attributes:
+        status: the HTTP status, such as 409.
+        text: the engine's own words.
+    """
+
+    def __init__(self, status: int, text: str, asked: str) -> None:
+        self.status = status
+        self.text = text.strip()[:_MOST_TEXT] or "no reason given"
+        super().__init__(f"the Docker Engine refused to {asked} ({status}): {self.text}")
+
+
+def start_failure(text: str, *, default: Reason = Reason.START_FAILED) -> StartFailed:
+    """Return the error for a start that the engine refused with *text*."""
+    reason = next((reason for pattern, reason in _REASONS if pattern.search(text)), default)
+    return StartFailed(text.strip()[:_MOST_TEXT], reason=reason.value, exit_code=_EXIT_CODES.get(reason))
+
+
+def hide(text: str, secrets: Iterable[str]) -> str:
+    """Return *text* without *secrets*, also where the engine echoes them quoted (as it does a NUL in env)."""
+    forms = {form for secret in secrets for form in (secret, *_quoted(secret))}
+    return redact(text, tuple(forms))
+
+
+def _quoted(secret: str) -> tuple[str, str]:
+    return json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]
+
+
+def unreachable(error: BaseException, url: str) -> EngineUnavailable:
+    """Return the error for a connection to *url* that failed with *error*: what it means and what to do."""
+    causes = list(_causes(error))
+    numbers = {cause.errno for cause in causes if isinstance(cause, OSError)}
+    names = {type(cause).__name__ for cause in causes}
+    if errno.EACCES in numbers or errno.EPERM in numbers:
+        return EngineUnavailable(
+            f"no permission to use the Docker Engine at {url}: run as root, or add your user to the "
+            "docker group (sudo usermod -aG docker $USER) and log in again"
+        )
+    if numbers & {errno.ENOENT, errno.ECONNREFUSED}:
+        return EngineUnavailable(
+            f"no Docker Engine answers at {url}: is it running (sudo systemctl start docker)? "
+            "Another one is chosen with url=... or DOCKER_HOST"
+        )
+    if any("SSL" in name or "Certificate" in name for name in names):
+        return EngineUnavailable(
+            f"no TLS to the Docker Engine at {url}; are the certificates right? {_last(causes)}"
+        )
+    if any("Timeout" in name for name in names) or any("timed out" in str(cause) for cause in causes):
+        return EngineUnavailable(
+            f"the Docker Engine at {url} did not answer in time: it is overloaded, hangs, or is cut off"
+        )
+    return EngineUnavailable(f"the connection to the Docker Engine at {url} broke: {_last(causes)}")
+
+
+def _causes(error: BaseException, depth: int = 0) -> Iterator[BaseException]:
+    """*error* and what is behind it: requests and urllib3 wrap through args and ``reason`` as well."""
+    yield error
+    if depth > 6:
+        return
+    behind = [error.__cause__, error.__context__, getattr(error, "reason", None), *error.args]
+    for inner in behind:
+        if isinstance(inner, BaseException):
+            yield from _causes(inner, depth + 1)
+
+
+def _last(causes: list[BaseException]) -> str:
+    return f"{type(causes[-1]).__name__}: {causes[-1]}"[:300]
+
+
+@functools.cache
+def _base_failures() -> tuple[type[BaseException], ...]:
+    import docker
+    import requests
+    import urllib3
+
+    return (
+        requests.exceptions.RequestException,
+        urllib3.exceptions.HTTPError,
+        docker.errors.DockerException,
+        http.client.HTTPException,
+        OSError,
+        EOFError,
+    )
+
+
+def failures() -> tuple[type[BaseException], ...]:
+    """Everything a broken connection shows itself as; paramiko's errors come through unwrapped."""
+    paramiko = sys.modules.get("paramiko")
+    return _base_failures() if paramiko is None else (*_base_failures(), paramiko.SSHException)

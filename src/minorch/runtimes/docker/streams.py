@@ -1,0 +1,64 @@
+"""A long answer of an engine: events, a followed log, a pull, the output of a command."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from minorch.runtimes.docker.faults import failures, unreachable
+
+if TYPE_CHECKING:
+    from docker import APIClient
+    from requests import Response
+
+__all__ = ["Stream"]
+
+
+class Stream:
+    """One long answer. :meth:`close` may come from another thread and ends it at once."""
+
+    def __init__(self, client: APIClient, response: Response, url: str, silence_s: float | None) -> None:
+        self._client = client
+        self._response = response
+        self._url = url
+        self._socket = _socket(response)
+        self.closed = False
+        if self._socket is not None:
+            self._socket.settimeout(silence_s)
+
+    def pieces(self) -> Iterator[bytes]:
+        """Yield the bytes as they come; ends normally when the engine dies, and after :meth:`close`.
+
+        Raises:
+            EngineUnavailable: the connection broke, or was silent for too long.
+        """
+        chunked = getattr(self._response.raw, "chunked", False)
+        try:
+            # Unchunked (an exec's output), a size of None would wait for the end and keep it all.
+            yield from self._response.iter_content(None if chunked else 512)
+        except failures() as error:
+            if not self.closed:
+                raise unreachable(error, self._url) from None
+        except (AttributeError, ValueError):  # http.client's reader, closed under its feet
+            if not self.closed:
+                raise
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """End it. Closing twice is fine."""
+        if self.closed:
+            return
+        self.closed = True
+        if self._socket is not None:
+            try:
+                self._socket.shutdown(2)  # wakes a reader, which close() alone does not
+            except failures():
+                pass  # it is closed already
+        self._client.close()
+
+
+def _socket(response: Response) -> Any:  # noqa: ANN401  # a socket, an SSL socket or a paramiko channel
+    reader = getattr(getattr(response.raw, "_fp", None), "fp", None)  # where docker-py looks for it too
+    channel = getattr(reader, "channel", None)
+    return channel if channel is not None else getattr(getattr(reader, "raw", None), "_sock", None)
