@@ -1,0 +1,365 @@
+"""The process runtime: the calls of the contract, each put together from the parts beside it.
+
+What belongs here is which part does what, and the table of known runs; no system call does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from minorch.contracts import Launch, Owner, Probe, RunStatus, RuntimeInfo, Watch
+from minorch.errors import RuntimeFault, StartFailed, UsageError
+from minorch.ids import RunKey
+from minorch.model import HealthCheck, TaskStats
+from minorch.resources import Resources
+from minorch.runtimes.process import processes
+from minorch.runtimes.process.directory import Record, Root, RunDirectory, default_root
+from minorch.runtimes.process.ports import Ports, port_variables
+from minorch.runtimes.process.probing import probe_command, probe_port
+from minorch.runtimes.process.refusals import refuse_unless_possible
+from minorch.runtimes.process.run import Run
+from minorch.runtimes.process.spawning import base_environment, can_be_supervised, spawn
+from minorch.runtimes.process.watcher import Watcher
+
+__all__ = ["ProcessRuntime"]
+
+_MACHINES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
+_SETTLE_S: Final = 2.0
+"""How long another runtime may take between claiming a run and recording it."""
+
+
+class ProcessRuntime:
+    """Runs tasks as plain processes of the user who calls it. It isolates nothing: run only what you trust.
+
+    A task's command is its ``entrypoint`` and ``command``; its image is not used.  It gets the task's
+    environment and of the embedding process's only PATH, HOME, LANG, LC_*, TMPDIR and TZ.  Where it
+    must listen is told in ``MINORCH_PORT_<container>`` and ``PORT``.  A memory limit holds for each
+    process on its own (RLIMIT_DATA).  What a process cannot honour is refused: mounts, networks but
+    ``host``, another user, ``security="restricted"``; ``cpu``, ``disk`` and ``pids`` are not enforced.
+
+    Args:
+        root: where runs are kept, each in a directory of its own; by default
+            ``$XDG_STATE_HOME/minorch`` or ``~/.local/state/minorch``. Only you may write there.
+        max_log_bytes: the most that is kept of a run's output; what it writes in a second comes on top.
+        record_exits: let a small shell wait beside each run and write its exit code down, so that it is
+            known also if the embedding process crashes meanwhile. Otherwise such an exit is
+            ``exit_unknown``. Costs 0.2 ms and 1 MB a run. A task with environment variables that a
+            shell cannot hand on, such as ``a.b``, goes without.
+        concurrency: how many calls at once make it faster.
+
+    Raises:
+        UsageError: others may write to *root*.
+    """
+
+    name: Final = "process"
+
+    def __init__(
+        self,
+        root: str | Path | None = None,
+        *,
+        max_log_bytes: int = 10 * 1024 * 1024,
+        record_exits: bool = False,
+        concurrency: int | None = None,
+    ) -> None:
+        if max_log_bytes < 2:
+            raise UsageError(
+                f"max_log_bytes={max_log_bytes!r:.40} leaves no room for a log; give bytes, e.g. 2**20"
+            )
+        self._root = Root(default_root() if root is None else root)
+        self._record_exits = record_exits
+        # A spawn holds the interpreter until the new program is loaded, so more threads only wait.
+        self.concurrency = concurrency or max(2, min(4, os.cpu_count() or 2))
+        self._inherited = base_environment()
+        self._ports = Ports()
+        self._lock = threading.Lock()
+        self._runs: dict[RunKey, Run] = {}
+        self._owners: set[Owner] = set()
+        self._watcher = Watcher(max_log_bytes, self._give_back_ports)
+        self._closed = False
+
+    def __repr__(self) -> str:
+        return f"ProcessRuntime({self._root.path!r})"
+
+    def describe(self) -> RuntimeInfo:
+        """Say what this machine offers: the cores it may use, its memory, and the free disk at the root."""
+        memory = psutil.virtual_memory().total
+        disk = psutil.disk_usage(self._root.path).free
+        machine = platform.machine().lower()
+        return RuntimeInfo(
+            capacity=Resources(cpu=_cores(), memory=memory, disk=disk),
+            platform=f"{sys.platform}/{_MACHINES.get(machine, machine)}",
+            version=f"Python {platform.python_version()}, {platform.system()} {platform.release()}",
+        )
+
+    def prepare(self, launch: Launch, progress: Callable[[str], None]) -> None:  # noqa: ARG002
+        """Refuse early what a process cannot honour; there is nothing to fetch."""
+        refuse_unless_possible(launch.task)
+
+    def start(self, launch: Launch) -> RunStatus:
+        """Start the run, or return its status if it was started before, by whomever."""
+        self._check_open()
+        with self._lock:
+            run = self._runs.get(launch.key)
+            if fresh := run is None:
+                directory = self._root.directory(launch.owner, launch.key)
+                run = self._runs[launch.key] = Run(launch.key, launch.owner, directory)
+                run.lock.acquire()
+        if not fresh:
+            with run.lock:  # until the thread that starts it is done
+                if self._runs.get(launch.key) is run:
+                    return run.status
+            return self.start(
+                launch
+            )  # that one failed; this call may yet succeed, or fail with its own words
+        try:
+            return self._start(run, launch)
+        except BaseException:
+            self._forget(run)
+            raise
+        finally:
+            run.lock.release()
+
+    def _start(self, run: Run, launch: Launch) -> RunStatus:
+        refuse_unless_possible(launch.task)
+        try:
+            log = run.directory.claim()
+        except FileExistsError:
+            return self._recover(run)
+        except OSError as error:
+            raise StartFailed(
+                f"no directory could be made for it: {error.strerror}: {error.filename}"
+            ) from None
+        try:
+            self._owners.add(launch.owner)
+            return self._spawn(run, launch, log)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                run.directory.remove()
+            raise
+        finally:
+            os.close(log)
+
+    def _spawn(self, run: Run, launch: Launch, log: int) -> RunStatus:
+        task = launch.task
+        ports = self._ports.take(task.ports) if task.ports else {}
+        environment = {**self._inherited, **port_variables(ports), **launch.environment()}
+        supervised = self._record_exits and can_be_supervised(environment)
+        started_at = time.time()
+        try:
+            if task.workdir is None:
+                os.mkdir(run.directory.work, 0o700)
+            workdir = task.workdir or run.directory.work
+            pid = spawn(
+                (*(task.entrypoint or ()), *task.command),
+                environment=environment,
+                workdir=workdir,
+                log=log,
+                memory=task.resources.memory,
+                record=run.directory.exit_path if supervised else None,
+            )
+        except BaseException as error:
+            self._ports.give_back(ports)
+            if isinstance(error, OSError):
+                raise StartFailed(f"its directory could not be made: {error.strerror}") from None
+            raise
+        record = Record(
+            pid=pid,
+            birth=processes.birth(pid) or "",
+            started_at=started_at,
+            workdir=workdir,
+            ports=ports,
+            supervised=supervised,
+        )
+        # From here on it runs; without a record it is found again by its environment.
+        with contextlib.suppress(OSError):
+            run.directory.write_record(record)
+        run.has_started(record)
+        status = run.status
+        self._watcher.add(run)
+        return status
+
+    def inspect(self, key: RunKey) -> RunStatus | None:
+        """Return what is known of a run; None if there is no trace of it."""
+        run = self._find(key)
+        if run is None:
+            return None
+        with run.lock:
+            return run.status
+
+    def list_runs(self, owner: Owner) -> Sequence[RunStatus]:
+        """Return every run of *owner*; those of an earlier process are adopted and watched from now on."""
+        statuses: list[RunStatus] = []
+        for key, directory in self._root.runs(owner):
+            run = self._known(key, owner, directory)
+            with run.lock:
+                statuses.append(run.status)
+        return statuses
+
+    def watch(self, owner: Owner, notify: Callable[[RunStatus | None], None]) -> Watch:
+        """Call *notify* from the runtime's thread soon after a run of *owner* ends."""
+        self._check_open()
+        return self._watcher.subscribe(owner, notify)
+
+    def terminate(self, key: RunKey) -> None:
+        """Send SIGTERM to the run's process group."""
+        run = self._find(key)
+        if run is not None:
+            run.terminate()
+
+    def kill(self, key: RunKey) -> None:
+        """Kill the run's process group and all descendants that can be found."""
+        run = self._find(key)
+        if run is not None:
+            run.kill()
+
+    def remove(self, key: RunKey) -> None:
+        """Remove the directory of a run that has ended."""
+        run = self._find(key)
+        if run is None:
+            return
+        with run.lock:
+            if run.running:
+                raise RuntimeFault(f"{key.name} still runs as process {run.pid}; kill it first")
+            self._forget(run)
+            try:
+                run.directory.remove()
+            except OSError as error:
+                raise RuntimeFault(f"{run.directory.path} could not be removed: {error}") from error
+
+    def logs(
+        self, key: RunKey, *, follow: bool = False, tail: int | None = None, since: float | None = None
+    ) -> Iterator[bytes]:
+        """Yield what the run wrote, output and errors as they came."""
+        run = self._find(key)
+        if run is None:
+            raise RuntimeFault(f"there is no run {key.name}")
+        started_at = run.status.started_at
+        if since is not None and (started_at is None or since > started_at):
+            raise RuntimeFault("the output of a process carries no times; ask for all of it, or for tail=")
+        return run.output.read(run.ended.wait if follow else None, tail)
+
+    def stats(self, keys: Sequence[RunKey]) -> Mapping[RunKey, TaskStats]:
+        """Measure running runs: all processes of each one's session, in one pass for all of them."""
+        running = [run for key in keys if (run := self._runs.get(key)) is not None and run.running]
+        leaders = {run.pid: run.record is not None and run.record.supervised for run in running}
+        used = processes.usage_by_session(leaders)
+        now = time.time()
+        return {
+            run.key: TaskStats(sampled_at=now, cpu_s=usage.cpu_s, memory=usage.memory, pids=usage.pids)
+            for run in running
+            if (usage := used.get(run.pid)) is not None
+        }
+
+    def probe(self, key: RunKey, check: HealthCheck) -> Probe:
+        """Make one health check: a command in the run's environment and directory, or its port."""
+        run = self._find(key)
+        if run is None or run.record is None or not run.running:
+            return Probe(False, "it does not run")
+        if check.kind == "exec":
+            # Read from the process itself, so that no secret is kept here and adopted runs have theirs.
+            environment = processes.environment(run.pid)
+            return probe_command(check, environment, run.record.workdir)
+        reached = run.record.ports.get(f"{check.port}/tcp", f"127.0.0.1:{check.port}")
+        host, _, port = reached.rpartition(":")
+        host = {"0.0.0.0": "127.0.0.1", "[::]": "::1"}.get(host, host.strip("[]"))
+        return probe_port(check, host, int(port))
+
+    def close(self) -> None:
+        """End the runtime's thread. Runs go on; another runtime with the same root finds them."""
+        with self._lock:
+            closed, self._closed = self._closed, True
+        if not closed:
+            self._watcher.close()
+            self._root.tidy(self._owners)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise RuntimeFault("this process runtime was closed")
+
+    def _give_back_ports(self, run: Run) -> None:
+        if run.record is not None and run.record.ports:
+            self._ports.give_back(run.record.ports)
+
+    def _forget(self, run: Run) -> None:
+        with self._lock:
+            if self._runs.get(run.key) is run:
+                del self._runs[run.key]
+
+    def _find(self, key: RunKey) -> Run | None:
+        run = self._runs.get(key)
+        if run is not None:
+            return run
+        found = self._root.find(key)
+        return None if found is None else self._known(key, *found)
+
+    def _known(self, key: RunKey, owner: Owner, directory: RunDirectory) -> Run:
+        """The run that lies in *directory*, recovered if it is seen for the first time."""
+        with self._lock:
+            run = self._runs.get(key)
+            if run is not None:
+                return run
+            run = Run(key, owner, directory)
+            if not directory.claimed:
+                return run  # never started; a later start may claim it, so it is not kept
+            self._runs[key] = run
+            run.lock.acquire()
+        try:
+            self._recover(run)
+        except BaseException:
+            self._forget(run)
+            raise
+        finally:
+            run.lock.release()
+        return run
+
+    def _recover(self, run: Run) -> RunStatus:
+        """Find out what became of a run that this runtime did not start."""
+        self._owners.add(run.owner)
+        record = self._recorded(run)
+        if record is not None and record.birth and processes.birth(record.pid) == record.birth:
+            run.has_started(record)
+            self._ports.adopt(record.ports)
+            status = run.status
+            self._watcher.add(run)
+            return status
+        run.was_over(record)
+        return run.status
+
+    def _recorded(self, run: Run) -> Record | None:
+        """Its record; if a crash came before it was written, what the running processes tell."""
+        deadline = time.monotonic() + _SETTLE_S
+        while (record := run.directory.read_record()) is None:
+            if run.directory.age_s() > _SETTLE_S or time.monotonic() > deadline:
+                break
+            time.sleep(0.01)  # whoever claimed it is probably about to write it
+        if record is not None:
+            return record
+        leaders = processes.find_by_environment(run.marks)
+        if not leaders or (born := processes.birth(leaders[0])) is None:
+            return None
+        record = Record(
+            pid=leaders[0],
+            birth=born,
+            started_at=time.time(),
+            workdir=run.directory.work,
+            supervised=self._record_exits,
+        )
+        with contextlib.suppress(OSError):
+            run.directory.write_record(record)
+        return record
+
+
+def _cores() -> int:
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
