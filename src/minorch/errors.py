@@ -70,6 +70,9 @@ class SpecError(UsageError):
         inner = self.path[1:] if self.path.startswith("$") else f".{self.path}" if self.path else ""
         return type(self)(self.problem, f"{prefix}{inner}")
 
+    def __reduce__(self) -> tuple[object, ...]:  # an exception is pickled by its message alone
+        return (type(self), (self.problem, self.path), self.__dict__)
+
 
 class UnschedulableError(UsageError):
     """No node of the cluster could hold a task even if the node were empty."""
@@ -162,3 +165,6 @@ class JobFailed(MinorchError):
         self.job = job
         self.state = state
         self.failures = failures
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (type(self), (self.job, self.state, self.failures), self.__dict__)
