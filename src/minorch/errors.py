@@ -34,6 +34,7 @@ __all__ = [
     "UnknownPlugin",
     "UnschedulableError",
     "UsageError",
+    "brief",
     "did_you_mean",
 ]
 
@@ -42,6 +43,16 @@ def did_you_mean(word: str, known: Iterable[str], *, likeness: float = 0.6) -> s
     """Return ``'; did you mean "x"?'`` for the nearest of *known*, or an empty string."""
     near = difflib.get_close_matches(word, sorted(set(known)), n=1, cutoff=likeness)
     return f'; did you mean "{near[0]}"?' if near else ""
+
+
+def brief(value: object, most: int = 40) -> str:
+    """Return the beginning of ``repr(value)``, for messages.
+
+    Also of a number too long for Python to print: its ``repr`` raises from 4,300 digits on.
+    """
+    if isinstance(value, int) and value.bit_length() > 1024:
+        return "an enormous number"
+    return repr(value)[:most]
 
 
 class MinorchError(Exception):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
-from minorch.errors import SpecError
+from minorch.errors import SpecError, brief
 
 __all__ = ["RunKey", "check_id", "check_name", "instance_name"]
 
@@ -60,7 +60,7 @@ def check_id(value: object, what: str, path: str = "$") -> str:
         SpecError: it is not.
     """
     if not isinstance(value, str) or not _ID.match(value):
-        raise SpecError(f"{value!r:.70} is not the id of a {what} (32 hexadecimal digits)", path)
+        raise SpecError(f"{brief(value, 70)} is not the id of a {what} (32 hexadecimal digits)", path)
     return value
 
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from minorch.errors import SpecError, did_you_mean
+from minorch.errors import SpecError, brief, did_you_mean
 
 __all__ = ["Resources", "format_size", "parse_cpu", "parse_size"]
 
@@ -23,8 +23,8 @@ _UNITS: Final[Mapping[str, int]] = {
     **{f"{p}i{s}": 1024**n for n, p in enumerate("kmgtp", 1) for s in ("", "b")},
 }
 _UNIT_NAMES: Final = ("B", "kB", "MB", "GB", "TB", "PB", "KiB", "MiB", "GiB", "TiB", "PiB")
-_SIZE: Final = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?|\.[0-9]+)\s*([a-zA-Z]*)\s*\Z")
-_CPU: Final = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?|\.[0-9]+)\s*(m?)\s*\Z")
+_SIZE: Final = re.compile(r"\s*([0-9]{1,20}(?:\.[0-9]{1,20})?|\.[0-9]{1,20})\s*([a-zA-Z]*)\s*\Z")
+_CPU: Final = re.compile(r"\s*([0-9]{1,20}(?:\.[0-9]{1,20})?|\.[0-9]{1,20})\s*(m?)\s*\Z")
 _NAME: Final = re.compile(r"[a-z][a-z0-9_.\-/]{0,62}\Z")
 _BUILT_IN: Final = ("cpu", "memory", "disk")
 _ALIASES: Final[Mapping[str, str]] = {"mem": "memory", "ram": "memory", "cores": "cpu", "storage": "disk"}
@@ -54,7 +54,7 @@ def parse_size(value: int | float | str, path: str = "$") -> int:
     else:
         amount = _number(value, "a size", path)
     if amount > _MOST:
-        raise SpecError(f"{value!r:.40} is more than 2**60 bytes", path)
+        raise SpecError(f"{brief(value)} is more than 2**60 bytes", path)
     return math.ceil(amount)
 
 
@@ -74,20 +74,28 @@ def parse_cpu(value: int | float | str, path: str = "$") -> int:
         number, milli = match.groups()
         cores = float(number) / _THOUSAND if milli else float(number)
     else:
-        cores = float(_number(value, "an amount of cpu", path))
+        cores = _number(value, "an amount of cpu", path)
     if cores > 1e9:
-        raise SpecError(f"{value!r:.40} is more than 10**9 cores", path)
-    return math.ceil(round(cores * _THOUSAND, 6))
+        raise SpecError(f"{brief(value)} is more than 10**9 cores", path)
+    return _thousandths(cores)
 
 
 def _number(value: object, what: str, path: str) -> int | float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise SpecError(f"{value!r:.40} is not {what}", path)
-    if not math.isfinite(value):
+        raise SpecError(f"{brief(value)} is not {what}", path)
+    if isinstance(value, float) and not math.isfinite(value):
         raise SpecError(f"{value!r} is not {what}", path)
     if value < 0:
-        raise SpecError(f"{value!r} is not {what}; it cannot be negative", path)
+        raise SpecError(f"{brief(value)} is not {what}; it cannot be negative", path)
     return value
+
+
+def _thousandths(amount: int | float) -> int:
+    """Round up, except where only the floating point made it more: 0.1 + 0.2 is 300, and 1/3 is 334."""
+    exact = amount * _THOUSAND
+    nearest = round(exact)
+    drifted = nearest != 0 and math.isclose(exact, nearest, rel_tol=1e-15, abs_tol=1e-6)
+    return nearest if drifted else math.ceil(exact)
 
 
 def format_size(size: int) -> str:
@@ -130,6 +138,7 @@ class Resources:
 
     def __init__(
         self,
+        /,
         *,
         cpu: float | str = 0,
         memory: int | float | str = 0,
@@ -143,15 +152,16 @@ class Resources:
         amounts: dict[str, int] = {}
         for name in sorted(custom):
             if not _NAME.match(name):
-                raise SpecError(f'"{name[:70]}" is not a resource name', f"$.{name[:70]}")
+                hint = '; use lower-case letters, digits, "_", ".", "-" or "/", a letter first'
+                raise SpecError(f'"{name[:70]}" is not a resource name{hint}', f"$.{name[:70]}")
             meant = did_you_mean(_ALIASES.get(name, name), _BUILT_IN, likeness=0.75)
             if meant:  # a gpu is a resource of its own, "memroy" and "cpus" are slips
                 raise SpecError(f'no resource is called "{name}"{meant}', f"$.{name}")
             amount = _number(custom[name], "an amount", f"$.{name}")
             if amount > _MOST:
-                raise SpecError(f"{amount!r:.40} is too much", f"$.{name}")
+                raise SpecError(f"{brief(amount)} is too much", f"$.{name}")
             if amount:
-                amounts[name] = math.ceil(round(amount * _THOUSAND, 6))
+                amounts[name] = _thousandths(amount)
         set_(self, "custom_millis", amounts)
 
     @classmethod
@@ -261,12 +271,12 @@ class Resources:
         """Return plain data that :meth:`from_dict` reads: cores and bytes, without the zeros."""
         plain: dict[str, int | float] = {}
         if self.cpu_millis:
-            plain["cpu"] = self.cpu
+            plain["cpu"] = _short(self.cpu_millis)
         if self.memory:
             plain["memory"] = self.memory
         if self.disk:
             plain["disk"] = self.disk
-        plain.update(self.custom)
+        plain.update((name, _short(amount)) for name, amount in self.custom_millis.items())
         return plain
 
     @classmethod
@@ -280,7 +290,7 @@ class Resources:
             raise SpecError(f"expected an object of amounts, got {type(data).__name__}", path)
         for name in data:
             if not isinstance(name, str):
-                raise SpecError(f"{name!r:.40} is not a resource name", path)
+                raise SpecError(f"{brief(name)} is not a resource name", path)
         try:
             return cls(**dict(data))  # type: ignore[arg-type]
         except SpecError as error:

@@ -14,7 +14,7 @@ from typing import Final, Self, TypeVar, get_args, get_origin
 
 import msgspec
 
-from minorch.errors import SpecError, did_you_mean
+from minorch.errors import SpecError, brief, did_you_mean
 from minorch.model.secret import Secret
 from minorch.resources import Resources
 
@@ -134,7 +134,7 @@ def _hints(kind: object) -> dict[str, object]:
 
 
 def _not_one_of(value: object, options: Sequence[str]) -> str:
-    return f"{value!r:.70} is none of {', '.join(options)}{did_you_mean(str(value), options)}"
+    return f"{brief(value, 70)} is none of {', '.join(options)}{did_you_mean(str(value), options)}"
 
 
 def one_of(value: object, options: Sequence[str], path: str) -> None:
@@ -160,9 +160,9 @@ def require_number(
     kinds = (int,) if whole else (int, float)
     if isinstance(value, bool) or not isinstance(value, kinds):
         word = "a whole number" if whole else "a number"
-        raise SpecError(f"expected {word}, got {value!r:.40}", path)
+        raise SpecError(f"expected {word}, got {brief(value)}", path)
     if not least <= value <= most:
-        raise SpecError(f"{value!r:.40} is not from {least:g} to {most:g}", path)
+        raise SpecError(f"{brief(value)} is not from {least:,.10g} to {most:,.10g}", path)
 
 
 def as_words(value: object, path: str, *, most: int = 4096) -> tuple[str, ...]:
@@ -204,7 +204,7 @@ def as_mapping(value: object, path: str, *, kind: type[_M], most: int) -> dict[s
         raise SpecError(f"at most {most} entries, got {len(value)}", path)
     for name, item in value.items():
         if not isinstance(name, str) or not name or "\0" in name:
-            raise SpecError(f"{name!r:.70} is not a name", path)
+            raise SpecError(f"{brief(name, 70)} is not a name", path)
         if not isinstance(item, kind):
             raise SpecError(f"expected {kind.__name__}, got {type(item).__name__}", f"{path}.{name[:70]}")
     return dict(value)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final, Literal, get_args
 
-from minorch.errors import SpecError
+from minorch.errors import SpecError, brief
 from minorch.ids import check_name
 from minorch.model.base import (
     Model,
@@ -177,7 +177,7 @@ class Task(Named, frozen=True, kw_only=True):
             value = getattr(self, field)
             if value is not None and not isinstance(value, kind):
                 hint = "; write RestartPolicy.on_failure(3)" if field == "restart" else ""
-                raise SpecError(f"expected a {kind.__name__}, got {value!r:.40}{hint}", f"$.{field}")
+                raise SpecError(f"expected a {kind.__name__}, got {brief(value)}{hint}", f"$.{field}")
         one_of(self.pull, get_args(PullPolicy), "$.pull")
         one_of(self.security, get_args(SecurityProfile), "$.security")
         one_of(self.on_lost, get_args(OnLost), "$.on_lost")
