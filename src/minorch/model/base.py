@@ -15,7 +15,7 @@ from typing import Final, Self, TypeVar, get_args, get_origin
 import msgspec
 
 from minorch.errors import SpecError, brief, did_you_mean
-from minorch.model.secret import Secret
+from minorch.model.secret import Secret, encodable
 from minorch.resources import Resources
 
 __all__ = [
@@ -27,13 +27,14 @@ __all__ = [
     "encode_hook",
     "one_of",
     "read_model",
+    "require_flag",
     "require_number",
     "require_text",
     "set_field",
 ]
 
 _M = TypeVar("_M")
-_AT: Final = re.compile(r"(.*) - at `(?:key in )?(\$[^`]*)`\Z", re.DOTALL)
+_AT: Final = re.compile(r"(.*) - at (?:key in )?`(\$[^`]*)`\Z", re.DOTALL)
 _STEP: Final = re.compile(r"\.([^.\[]+)|(\[[^\]]*\])")
 _UNKNOWN: Final = re.compile(r"Object contains unknown field `(.*)`\Z", re.DOTALL)
 
@@ -149,8 +150,20 @@ def require_text(value: object, path: str, *, most: int = 4096) -> None:
         raise SpecError(f"expected text, got {type(value).__name__}", path)
     if not value or len(value) > most:
         raise SpecError(f"expected 1 to {most} characters, got {len(value)}", path)
-    if "\0" in value:
+    _require_clean(value, path)
+
+
+def _require_clean(text: str, path: str) -> None:
+    if "\0" in text:
         raise SpecError("it holds a NUL character, which no operating system accepts", path)
+    if not encodable(text):
+        raise SpecError("it holds half a character (a lone surrogate), which cannot be sent", path)
+
+
+def require_flag(value: object, path: str) -> None:
+    """Raise :class:`SpecError` unless *value* is a bool: ``"no"`` would count as true."""
+    if not isinstance(value, bool):
+        raise SpecError(f"expected true or false, got {brief(value)}", path)
 
 
 def require_number(
@@ -165,17 +178,15 @@ def require_number(
         raise SpecError(f"{brief(value)} is not from {least:,.10g} to {most:,.10g}", path)
 
 
-def as_words(value: object, path: str, *, most: int = 4096) -> tuple[str, ...]:
-    """Return a command line as a tuple of words.
+def as_words(value: object, path: str, *, most: int = 4096, command: bool = False) -> tuple[str, ...]:
+    """Return a list of words as a tuple; a *command* line is one too.
 
     Raises:
         SpecError: it is one string (which would be split into letters), or a word is not text.
     """
     if isinstance(value, str):
-        raise SpecError(
-            f'expected a list of words, got the text "{value[:40]}"; write ["sh", "-c", "..."] for a shell line',
-            path,
-        )
+        listed = '["sh", "-c", "..."] for a shell line' if command else f'["{value[:40]}"]'
+        raise SpecError(f'expected a list of words, got the text "{value[:40]}"; write {listed}', path)
     if not isinstance(value, Sequence):
         raise SpecError(f"expected a list of words, got {type(value).__name__}", path)
     if len(value) > most:
@@ -183,8 +194,7 @@ def as_words(value: object, path: str, *, most: int = 4096) -> tuple[str, ...]:
     for index, word in enumerate(value):
         if not isinstance(word, str):
             raise SpecError(f"expected text, got {type(word).__name__}", f"{path}[{index}]")
-        if "\0" in word:
-            raise SpecError("it holds a NUL character, which no operating system accepts", f"{path}[{index}]")
+        _require_clean(word, f"{path}[{index}]")
         if len(word) > 131_072:
             raise SpecError(
                 "it is longer than 128 KiB, which no operating system accepts", f"{path}[{index}]"
@@ -203,10 +213,12 @@ def as_mapping(value: object, path: str, *, kind: type[_M], most: int) -> dict[s
     if len(value) > most:
         raise SpecError(f"at most {most} entries, got {len(value)}", path)
     for name, item in value.items():
-        if not isinstance(name, str) or not name or "\0" in name:
+        if not isinstance(name, str) or not name or "\0" in name or not encodable(name):
             raise SpecError(f"{brief(name, 70)} is not a name", path)
         if not isinstance(item, kind):
             raise SpecError(f"expected {kind.__name__}, got {type(item).__name__}", f"{path}.{name[:70]}")
+        if isinstance(item, str):
+            _require_clean(item, f"{path}.{name[:70]}")
     return dict(value)
 
 

@@ -89,7 +89,7 @@ class HealthCheck(Model, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         one_of(self.kind, get_args(HealthKind), "$.kind")
-        set_field(self, "command", as_words(self.command, "$.command"))
+        set_field(self, "command", as_words(self.command, "$.command", command=True))
         if (self.kind == "exec") != bool(self.command):
             raise SpecError(
                 "an exec check needs a command" if self.kind == "exec" else f"a {self.kind} check takes none",

@@ -7,7 +7,7 @@ from typing import Final
 
 from minorch.errors import SpecError
 
-__all__ = ["Secret", "redact"]
+__all__ = ["Secret", "encodable", "redact"]
 
 _SHOWN: Final = "***"
 
@@ -32,6 +32,8 @@ class Secret:
             raise SpecError(f"a secret is text, not {type(value).__name__}")
         if "\0" in value or len(value) > 131_072:
             raise SpecError("a secret is at most 128 KiB of text without NUL")
+        if not encodable(value):
+            raise SpecError("a secret is text that can be sent, without half characters (lone surrogates)")
         self._value = value
 
     def reveal(self) -> str:
@@ -51,6 +53,18 @@ class Secret:
 
     def __hash__(self) -> int:
         return hash((Secret, self._value))
+
+
+def encodable(text: str) -> bool:
+    """Whether *text* can be written as UTF-8; lone surrogates, as in undecodable file names, cannot.
+
+    Such text would pass for a string until the message that carries it is encoded, far from its author.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def redact(text: str, secrets: tuple[str, ...]) -> str:
