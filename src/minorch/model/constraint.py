@@ -10,7 +10,7 @@ from minorch.errors import SpecError
 
 __all__ = ["Constraint", "parse_constraint"]
 
-_FORM: Final = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9_.\-/]{0,62})\s*(==|!=)\s*(\S(?:.*\S)?)\s*\Z")
+_FORM: Final = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9_.\-/]{0,62})\s*(==|!=)(?!=)\s*(\S(?:.*\S)?)\s*\Z")
 
 
 class Constraint(NamedTuple):

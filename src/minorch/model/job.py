@@ -8,7 +8,7 @@ from typing import Final, Literal, NamedTuple, get_args
 
 from minorch.errors import SpecError, did_you_mean
 from minorch.ids import check_name, instance_name
-from minorch.model.base import as_models, one_of, require_number, set_field
+from minorch.model.base import as_models, one_of, require_flag, require_number, set_field
 from minorch.model.policy import RestartPolicy
 from minorch.model.task import Named, Task, check_labels
 
@@ -72,8 +72,7 @@ class Job(_JobTasks, frozen=True, kw_only=True):
         if self.deadline_s is not None:
             require_number(self.deadline_s, "$.deadline_s", least=0.001)
         set_field(self, "labels", check_labels(self.labels, "$.labels"))
-        if not isinstance(self.wait_for_nodes, bool):
-            raise SpecError("expected true or false", "$.wait_for_nodes")
+        require_flag(self.wait_for_nodes, "$.wait_for_nodes")
         self._check_tasks()
 
     def _check_tasks(self) -> None:

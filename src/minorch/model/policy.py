@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import ipaddress
 import posixpath
+import re
 from collections.abc import Sequence
 from typing import Final, Literal, get_args
 
-from minorch.errors import SpecError
-from minorch.model.base import Model, as_words, one_of, require_number, require_text, set_field
+from minorch.errors import SpecError, brief
+from minorch.model.base import (
+    Model,
+    as_words,
+    one_of,
+    require_flag,
+    require_number,
+    require_text,
+    set_field,
+)
 from minorch.resources import parse_size
 
 __all__ = ["HealthCheck", "Mount", "Port", "RestartMode", "RestartPolicy"]
@@ -18,6 +28,7 @@ MountKind = Literal["volume", "bind", "tmpfs"]
 Protocol = Literal["tcp", "udp"]
 
 _DAY_S: Final = 86_400.0
+_VOLUME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,127}\Z")
 
 
 class RestartPolicy(Model, frozen=True, kw_only=True):
@@ -95,13 +106,10 @@ class HealthCheck(Model, frozen=True, kw_only=True):
                 "an exec check needs a command" if self.kind == "exec" else f"a {self.kind} check takes none",
                 "$.command",
             )
-        require_number(
-            self.port,
-            "$.port",
-            least=0 if self.kind == "exec" else 1,
-            most=0 if self.kind == "exec" else 65_535,
-            whole=True,
-        )
+        if self.kind != "exec":
+            require_number(self.port, "$.port", least=1, most=65_535, whole=True)
+        elif self.port != 0:
+            raise SpecError("an exec check takes no port", "$.port")
         require_text(self.path, "$.path", most=2048)
         if not self.path.startswith("/") or any(c.isspace() for c in self.path):
             raise SpecError(
@@ -196,6 +204,11 @@ class Port(_ContainerPort, frozen=True, kw_only=True):
             require_number(self.host, "$.host", least=1, most=65_535, whole=True)
         one_of(self.protocol, get_args(Protocol), "$.protocol")
         require_text(self.host_ip, "$.host_ip", most=45)
+        try:
+            ipaddress.ip_address(self.host_ip)
+        except ValueError:
+            hint = '; write "127.0.0.1" for this machine only, "0.0.0.0" for everybody'
+            raise SpecError(f'"{self.host_ip}" is not an IP address{hint}', "$.host_ip") from None
 
 
 class _MountTarget(Model, frozen=True):
@@ -224,12 +237,11 @@ class Mount(_MountTarget, frozen=True, kw_only=True):
         elif self.kind == "tmpfs":
             if self.source:
                 raise SpecError("a tmpfs has no source", "$.source")
-        else:
-            require_text(self.source, "$.source", most=128)
-            if not self.source[0].isalnum() or not all(c.isalnum() or c in "_.-" for c in self.source):
-                raise SpecError(
-                    f'"{self.source[:40]}" is not a volume\'s name; a host path needs kind="bind"', "$.source"
-                )
+        elif not isinstance(self.source, str) or not _VOLUME.match(self.source):
+            raise SpecError(
+                f'{brief(self.source)} is not a volume\'s name; a host path needs kind="bind"', "$.source"
+            )
+        require_flag(self.read_only, "$.read_only")
         set_field(self, "size", parse_size(self.size, "$.size"))
         if self.size and self.kind != "tmpfs":
             raise SpecError("only a tmpfs has a size", "$.size")
@@ -238,5 +250,6 @@ class Mount(_MountTarget, frozen=True, kw_only=True):
 def _absolute(path: object, where: str) -> None:
     require_text(path, where)
     assert isinstance(path, str)
-    if not path.startswith("/") or posixpath.normpath(path) != path.rstrip("/"):
+    plain = path.startswith("/") and not path.startswith("//")  # normpath keeps two slashes, as POSIX allows
+    if not plain or posixpath.normpath(path) != path.rstrip("/"):
         raise SpecError(f'"{path[:60]}" is not a plain absolute path (no "..", no "//", not "/")', where)

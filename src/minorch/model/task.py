@@ -163,11 +163,18 @@ class Task(Named, frozen=True, kw_only=True):
             parse_constraint(text, f"$.constraints[{index}]")
         set_field(self, "tolerations", as_words(self.tolerations, "$.tolerations", most=64))
         seen: set[tuple[int, str]] = set()
+        taken: set[tuple[int, str, str]] = set()
         for index, port in enumerate(self.ports):
             if (port.container, port.protocol) in seen:
                 raise SpecError(f"port {port.container}/{port.protocol} is listed twice", f"$.ports[{index}]")
             seen.add((port.container, port.protocol))
-        targets = [mount.target for mount in self.mounts]
+            if port.host is not None:
+                if (port.host, port.protocol, port.host_ip) in taken:
+                    raise SpecError(
+                        f"host port {port.host}/{port.protocol} is listed twice", f"$.ports[{index}].host"
+                    )
+                taken.add((port.host, port.protocol, port.host_ip))
+        targets = [mount.target.rstrip("/") for mount in self.mounts]
         for index, target in enumerate(targets):
             if target in targets[:index]:
                 raise SpecError(f'two mounts at "{target}"', f"$.mounts[{index}].target")
