@@ -172,11 +172,11 @@ def decode(data: bytes | bytearray | memoryview) -> Message:
         MessageError: they are no message, larger than :data:`MAX_MESSAGE_BYTES` or nested without
             end. The error quotes no content, which might be secret.
     """
-    view = bytes(data)
-    if len(view) > MAX_MESSAGE_BYTES:
-        raise MessageError(f"a message of {len(view):,} bytes; at most {MAX_MESSAGE_BYTES:,} are read")
+    size = memoryview(data).nbytes
+    if size > MAX_MESSAGE_BYTES:
+        raise MessageError(f"a message of {size:,} bytes; at most {MAX_MESSAGE_BYTES:,} are read")
     try:
-        message: Message = _DECODER.decode(view)
+        message: Message = _DECODER.decode(bytes(data))
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         where = str(error).rpartition(" - at ")[2][:120] if " - at " in str(error) else "its beginning"
         raise MessageError(f"not a message; the fault is at {where}") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from minorch.errors import SpecError
 from minorch.ids import check_name
@@ -11,6 +12,8 @@ from minorch.model.task import Named, check_labels
 from minorch.resources import Resources
 
 __all__ = ["Node", "NodeStats", "TaskStats"]
+
+_MOST: Final = 2.0**63
 
 
 class Node(Named, frozen=True, kw_only=True):
@@ -41,6 +44,9 @@ class Node(Named, frozen=True, kw_only=True):
         require_text(self.runtime, "$.runtime", most=63)
         set_field(self, "labels", check_labels(self.labels, "$.labels"))
         set_field(self, "taints", as_words(self.taints, "$.taints", most=64))
+        require_text(self.address, "$.address", most=255)
+        if self.platform:
+            require_text(self.platform, "$.platform", most=255)
         require_number(self.max_tasks, "$.max_tasks", most=1_000_000, whole=True)
 
 
@@ -60,6 +66,9 @@ class NodeStats(Model, frozen=True, kw_only=True):
     tasks: int
     """How many of its own tasks the worker has running."""
 
+    def __post_init__(self) -> None:
+        _check_figures(self)
+
 
 class TaskStats(Model, frozen=True, kw_only=True):
     """What a runtime measured of one running task."""
@@ -71,3 +80,12 @@ class TaskStats(Model, frozen=True, kw_only=True):
     """Bytes of memory in use."""
     pids: int
     """Processes in it."""
+
+    def __post_init__(self) -> None:
+        _check_figures(self)
+
+
+def _check_figures(stats: NodeStats | TaskStats) -> None:
+    """JSON knows no NaN: a report that held one would be written as null, and refused by its reader."""
+    for field in stats.__struct_fields__:
+        require_number(getattr(stats, field), f"$.{field}", most=_MOST)
