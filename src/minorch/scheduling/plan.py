@@ -6,8 +6,9 @@ that gives the same answers can take its place.
 
 from __future__ import annotations
 
+import heapq
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -58,13 +59,43 @@ class Board:
         return updated
 
 
-def make_plan(cluster: ClusterView, groups: Iterable[Sequence[TaskView]], scheduler: Scheduler) -> Plan:
+class _Heads:
+    """The first waiting task of each group, so that the groups can be merged without being read."""
+
+    def __init__(self, groups: Iterable[Iterable[TaskView]]) -> None:
+        self._heap: list[tuple[int, int, TaskView, Iterator[TaskView]]] = []
+        for at, group in enumerate(groups):
+            rest = iter(group)
+            for task in rest:
+                self._heap.append((task.order, at, task, rest))
+                break
+        heapq.heapify(self._heap)
+
+    def first(self) -> TaskView | None:
+        """The task whose turn it is."""
+        return self._heap[0][2] if self._heap else None
+
+    def advance(self) -> None:
+        """Go on behind the first task."""
+        _, at, _, rest = self._heap[0]
+        for task in rest:
+            heapq.heapreplace(self._heap, (task.order, at, task, rest))
+            return
+        heapq.heappop(self._heap)
+
+    def drop_group(self) -> None:
+        """Leave out the first task and the rest of its group."""
+        heapq.heappop(self._heap)
+
+
+def make_plan(cluster: ClusterView, groups: Iterable[Iterable[TaskView]], scheduler: Scheduler) -> Plan:
     """Place waiting tasks.
 
     Args:
         cluster: the nodes; their indices are their positions.
-        groups: the waiting tasks in the order to place them, tasks of one shape together: when one
-            fits nowhere, the rest of its group is not tried.
+        groups: the waiting tasks, those of one shape together and in ascending order. They are
+            taken in ascending order over all groups; when one fits nowhere, the rest of its group
+            is not tried.
         scheduler: the strategy.
 
     A strategy that breaks its contract spoils only the task it was asked about.
@@ -74,23 +105,24 @@ def make_plan(cluster: ClusterView, groups: Iterable[Sequence[TaskView]], schedu
     blocked: dict[str, Blocked] = {}
     broken: dict[str, str] = {}
     begun = False
-    for group in groups:
-        for task in group:
-            nodes = board.feasible(task)
-            if not nodes:
-                blocked[task.id] = count_refusals(task, board.nodes)
-                break
-            try:
-                if not begun:
-                    scheduler.begin(cluster)
-                    begun = True
-                node, cost = ask(scheduler, task, nodes)
-                placed = board.place(task, node)
-                scheduler.placed(task, placed)
-            except Exception as error:  # noqa: BLE001  a plugin may raise anything; it is told in its own name
-                broken[task.id] = _blame(scheduler, task, error)
-                continue
-            placements.append(Placement(task=task, node=node.name, cost=cost))
+    waiting = _Heads(groups)
+    while (task := waiting.first()) is not None:
+        nodes = board.feasible(task)
+        if not nodes:
+            blocked[task.id] = count_refusals(task, board.nodes)
+            waiting.drop_group()
+            continue
+        waiting.advance()
+        try:
+            if not begun:
+                scheduler.begin(cluster)
+                begun = True
+            node, cost = ask(scheduler, task, nodes)
+            scheduler.placed(task, board.place(task, node))
+        except Exception as error:  # noqa: BLE001  a plugin may raise anything; it is told in its own name
+            broken[task.id] = _blame(scheduler, task, error)
+            continue
+        placements.append(Placement(task=task, node=node.name, cost=cost))
     return Plan(placements=placements, blocked=blocked, broken=broken)
 
 

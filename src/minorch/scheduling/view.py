@@ -83,6 +83,8 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     job: str
     """The job's name."""
     task: Task
+    order: int = 0
+    """Its turn: tasks are placed in ascending order."""
     avoid: frozenset[str] = frozenset()
     """Nodes where it failed before; they are taken only if no other will do."""
 

@@ -1,0 +1,1 @@
+"""Decisions that need nothing but their arguments: whether to restart, whether it is healthy."""

@@ -1,0 +1,6 @@
+"""The manager: the state machine that turns intents and reports into placements and commands."""
+
+from minorch.manager.config import ManagerConfig
+from minorch.manager.manager import Manager, Step
+
+__all__ = ["Manager", "ManagerConfig", "Step"]

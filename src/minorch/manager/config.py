@@ -1,0 +1,45 @@
+"""The manager's settings. Every bound and every wait of the manager is one of these."""
+
+from __future__ import annotations
+
+import msgspec
+
+from minorch.model.base import require_number
+
+__all__ = ["ManagerConfig"]
+
+
+class ManagerConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """How long the manager waits and how much it keeps.
+
+    Raises:
+        SpecError: a value is negative or no number.
+    """
+
+    lease_s: float = 15.0
+    """A worker that is not heard of for so long is lost."""
+    resend_s: float = 2.0
+    """A worker that has not applied what it was sent for so long is told everything again."""
+    full_every_s: float = 60.0
+    """How often a worker is told everything, whether it seems to need it or not."""
+    max_lost: int = 20
+    """How many attempts of one task may be lost with their nodes before it fails."""
+    unschedulable_after_s: float = 30.0
+    """A task that no present node could hold even when empty fails after so long."""
+    keep_runs: int = 200
+    """How many finished tasks keep their container and logs; the latest ones."""
+    keep_runs_s: float = 3600.0
+    """For how long they do."""
+    keep_tasks: int = 100_000
+    """How many tasks of finished jobs are remembered; whole jobs, the latest ones."""
+    keep_jobs_s: float = 86_400.0
+    """For how long finished jobs are remembered."""
+    max_open_tasks: int = 1_000_000
+    """How many tasks may be unfinished at a time; a job beyond that is refused."""
+    max_events: int = 10_000
+    """How many events are remembered."""
+
+    def __post_init__(self) -> None:
+        for field in self.__struct_fields__:
+            least = 0.01 if field in ("lease_s", "resend_s", "full_every_s") else 0
+            require_number(getattr(self, field), f"$.{field}", least=least, most=1e12)

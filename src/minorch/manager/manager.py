@@ -1,0 +1,351 @@
+"""The manager's door. All changes go through four entry points and end in :meth:`Manager.settle`.
+
+The manager has no clock, no randomness, no threads and does no I/O.  A driver calls an entry point for
+each thing that happened, then ``settle`` once; it writes the step's changes to the store, and only when
+they are durable sends the step's messages.  It calls ``tick`` no later than the step's deadline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from minorch.contracts import Change
+from minorch.errors import MessageError, NotFound, UsageError, did_you_mean
+from minorch.manager import lifecycle
+from minorch.manager.config import ManagerConfig
+from minorch.manager.desk import Desk
+from minorch.manager.planning import Planner, check_feasible
+from minorch.manager.reports import absorb_report
+from minorch.manager.retention import forget_jobs, release_job, release_runs
+from minorch.messages import Assign, Assignment, Report
+from minorch.model import Job, Task
+from minorch.scheduling import Explanation, Scheduler
+from minorch.state.events import Event
+from minorch.state.pictures import JobInfo, NodeInfo, TaskInfo, job_info, node_info, task_info
+from minorch.state.records import MetaRecord, TaskRecord
+from minorch.state.tables import ClusterState, JobEntry, NodeEntry
+from minorch.states import Reason
+
+if TYPE_CHECKING:
+    from random import Random
+
+__all__ = ["Manager", "Step"]
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """What a driver has to do after the manager has settled."""
+
+    changes: Sequence[Change]
+    """To be written to the store, as one transaction, before anything is sent."""
+    messages: Sequence[Assign]
+    """To be sent, each to the worker that it names. Any of them may be lost."""
+    events: Sequence[Event]
+    """What happened, for observers, once it is written."""
+    changed_jobs: Sequence[str]
+    """Ids of the jobs whose own state changed."""
+    deadline: float | None
+    """When to call ``tick`` at the latest, in seconds since 1970; None: not before something happens."""
+
+
+class Manager:
+    """Accepts jobs, has them placed, tells workers what to run and absorbs what they report.
+
+    Args:
+        scheduler: the strategy that chooses nodes; it serves this manager alone.
+        ids: gives a new id at each call: 32 hexadecimal digits, random.
+        random: the source of all other randomness.
+        now: seconds since 1970; time never goes back from one call to the next.
+        rows: what a store holds (``store.load()``); nothing for a new cluster.
+        cluster_id: the identity of a new cluster; None: one is made. A store's own wins.
+        config: waits and bounds.
+
+    Raises:
+        StoreCorrupt: the rows cannot be what a manager wrote.
+    """
+
+    def __init__(
+        self,
+        *,
+        scheduler: Scheduler,
+        ids: Callable[[], str],
+        random: Random,
+        now: float,
+        rows: Iterable[Change] = (),
+        cluster_id: str | None = None,
+        config: ManagerConfig | None = None,
+    ) -> None:
+        config = config or ManagerConfig()
+        state = ClusterState.read(rows, most_events=config.max_events, now=now)
+        if state is None:
+            meta = MetaRecord(cluster_id=cluster_id or ids(), epoch=0)
+            state = ClusterState(meta, most_events=config.max_events)
+        state.meta.epoch += 1
+        state.touch_meta()
+        self._ids = ids
+        self._now = now
+        self._desk = Desk(state, config)
+        self._planner = Planner(scheduler, random)
+        lifecycle.resume(self._desk, now)
+        for name in state.nodes:
+            self._desk.timers.add(now + config.lease_s, "lease", name)
+        state.log("manager_started", now, detail=f"epoch {state.meta.epoch}")
+
+    @property
+    def cluster_id(self) -> str:
+        """The cluster's identity, the same for its whole life."""
+        return self._desk.state.meta.cluster_id
+
+    @property
+    def epoch(self) -> int:
+        """One higher at each start of the manager."""
+        return self._desk.state.meta.epoch
+
+    # -- the entry points ---------------------------------------------------------------------
+
+    def submit(self, job: Job, now: float) -> str:
+        """Accept a job and return its id.
+
+        Raises:
+            UnschedulableError: a task of it fits on no present node, even an empty one.
+            UsageError: a job of that name is not over, or there are too many unfinished tasks.
+        """
+        desk = self._desk
+        latest = desk.state.job_ids.get(job.name)
+        if latest is not None and not desk.state.jobs[latest].record.state.terminal:
+            state = desk.state.jobs[latest].record.state
+            raise UsageError(
+                f'a job called "{job.name}" is {state}; wait for it, stop it, or take another name'
+            )
+        count = sum(task.completions if job.kind == "batch" else task.replicas for task in job.tasks)
+        most = desk.config.max_open_tasks
+        if desk.state.open_tasks + count > most:
+            raise UsageError(
+                f"{count:,} more tasks would make {desk.state.open_tasks + count:,} unfinished ones; "
+                f"at most {most:,} are accepted"
+            )
+        check_feasible(job, desk.state.nodes)
+        return lifecycle.admit(desk, job, ids=self._ids, now=self._at(now)).record.id
+
+    def stop(self, job_id: str, now: float, *, task_id: str | None = None) -> None:
+        """Have a job, or one task of it, end. What is over already stays as it is.
+
+        Raises:
+            NotFound: there is no such job or task.
+        """
+        entry = self._job(job_id)
+        if task_id is None:
+            lifecycle.stop_job(self._desk, entry, Reason.STOPPED, self._at(now))
+        else:
+            lifecycle.stop_task(self._desk, self._task(task_id), Reason.STOPPED, self._at(now))
+
+    def receive(self, report: Report, now: float) -> None:
+        """Absorb a worker's report. One that is old, doubled or about nothing known changes nothing.
+
+        Raises:
+            MessageError: it is meant for another cluster, or its sender is not whom it names.
+        """
+        if report.cluster_id != self.cluster_id:
+            raise MessageError(f'worker "{report.worker[:70]}" reports to another cluster')
+        if report.node.name != report.worker:
+            raise MessageError(f'worker "{report.worker[:70]}" reports as node "{report.node.name}"')
+        absorb_report(self._desk, report, self._at(now))
+
+    def tick(self, now: float) -> None:
+        """Do what has come due: leases, deadlines, waits that are over, things to forget."""
+        desk = self._desk
+        now = self._at(now)
+        while (timer := desk.timers.due(now)) is not None:
+            match timer:
+                case ("lease", name):
+                    self._check_lease(desk.state.nodes[name], now)
+                case ("deadline", job_id):
+                    if job_id in desk.state.jobs:
+                        lifecycle.stop_job(desk, desk.state.jobs[job_id], Reason.DEADLINE, now)
+                case ("plan", _):
+                    desk.plan_due = True
+                case _:
+                    pass  # "runs" and "jobs" only have settle called, which looks after them
+
+    def cordon(self, node: str, now: float, *, cordoned: bool = True) -> None:
+        """Place nothing new on a node from now on, or place on it again.
+
+        Raises:
+            NotFound: there is no such node.
+        """
+        entry = self._node(node)
+        if entry.record.cordoned is not cordoned:
+            entry.record.cordoned = cordoned
+            self._desk.state.touch_node(entry)
+            self._desk.plan_due = True
+            self._desk.state.log("node_cordoned" if cordoned else "node_uncordoned", self._at(now), node=node)
+
+    def drain(self, node: str, now: float) -> None:
+        """Cordon a node and have its tasks stopped there and placed on others.
+
+        Raises:
+            NotFound: there is no such node.
+        """
+        self.cordon(node, now)
+        for task_id in list(self._node(node).live):
+            lifecycle.move_away(self._desk, self._desk.state.tasks[task_id], self._at(now))
+
+    def release(self, job_id: str, now: float) -> None:
+        """Have workers forget the containers and logs of a job's finished tasks now.
+
+        Raises:
+            NotFound: there is no such job.
+        """
+        self._at(now)
+        release_job(self._desk, self._job(job_id))
+
+    # -- the end of every turn ----------------------------------------------------------------
+
+    def settle(self, now: float) -> Step:
+        """Carry out what follows from everything absorbed, and say what the driver has to do."""
+        desk = self._desk
+        now = self._at(now)
+        self.tick(now)
+        lifecycle.follow_up(desk, now)
+        while desk.plan_due:
+            self._planner.run(desk, now)
+            lifecycle.follow_up(desk, now)
+        release_runs(desk, now)
+        forget_jobs(desk, now)
+        changes, events = desk.state.write()
+        messages = self._dispatch(now)
+        changed = tuple(desk.changed_jobs)
+        desk.changed_jobs.clear()
+        return Step(
+            changes=changes,
+            messages=messages,
+            events=events,
+            changed_jobs=changed,
+            deadline=desk.timers.next(),
+        )
+
+    def _at(self, now: float) -> float:
+        self._now = max(self._now, now)
+        return self._now
+
+    def _check_lease(self, entry: NodeEntry, now: float) -> None:
+        """Declare a worker lost if its lease has run out; otherwise look again when it does."""
+        desk, record = self._desk, entry.record
+        if record.lost:
+            return
+        due = entry.heard_at + desk.config.lease_s
+        if now < due:
+            desk.timers.add(due, "lease", record.node.name)
+            return
+        record.lost = True
+        desk.state.touch_node(entry)
+        words = f"not heard of for {desk.config.lease_s:g} s"
+        desk.state.log("node_lost", now, node=record.node.name, detail=words)
+        for task_id in list(entry.live):
+            task = desk.state.tasks[task_id]
+            if task.ending is not None or desk.state.spec(task).on_lost == "replace":
+                lifecycle.lose_attempt(desk, task, f"node {record.node.name} was {words}", now)
+
+    def _dispatch(self, now: float) -> Sequence[Assign]:
+        desk = self._desk
+        messages = []
+        for name in desk.talkative:
+            message = desk.sessions[name].next_message(
+                self._assignment, cluster_id=self.cluster_id, epoch=self.epoch, now=now
+            )
+            if message is not None:
+                messages.append(message)
+        desk.talkative.clear()
+        return messages
+
+    def _assignment(self, task_id: str, attempt: int) -> Assignment:
+        """What a worker is to do about a task's latest attempt."""
+        state = self._desk.state
+        task = state.tasks[task_id]
+        entry = state.jobs[task.job_id]
+        spec = entry.job.tasks[task.position]
+        current = task.attempts[-1]
+        if current.state.terminal or task.ending is not None or task.moving:
+            return Assignment(
+                task_id=task_id, attempt=attempt, desired="stop", run=current.run, grace_s=spec.stop_grace_s
+            )
+        return Assignment(
+            task_id=task_id,
+            attempt=attempt,
+            desired="run",
+            run=current.run,
+            job=entry.job.name,
+            task_name=task.name,
+            index=task.number,
+            task=spec,
+            restart=entry.policies[task.position],
+            grace_s=spec.stop_grace_s,
+        )
+
+    # -- questions ----------------------------------------------------------------------------
+
+    def job(self, job_id: str) -> JobInfo:
+        """A picture of a job, by id or by the name of the latest one called so.
+
+        Raises:
+            NotFound: there is none, or it was forgotten.
+        """
+        return job_info(self._desk.state, self._job(job_id))
+
+    def jobs(self) -> tuple[JobInfo, ...]:
+        """A picture of every job that is remembered, in the order of submission."""
+        return tuple(job_info(self._desk.state, entry) for entry in self._desk.state.jobs.values())
+
+    def task(self, task_id: str) -> TaskInfo:
+        """A picture of one task.
+
+        Raises:
+            NotFound: there is none, or its job was forgotten.
+        """
+        return task_info(self._desk.state, self._task(task_id))
+
+    def spec(self, task_id: str) -> Task:
+        """The description a task was made from.
+
+        Raises:
+            NotFound: there is none, or its job was forgotten.
+        """
+        return self._desk.state.spec(self._task(task_id))
+
+    def nodes(self) -> tuple[NodeInfo, ...]:
+        """A picture of every node, in the order in which they joined."""
+        return tuple(node_info(entry) for entry in self._desk.state.nodes.values())
+
+    def events(self, since: int = 0) -> tuple[Event, ...]:
+        """The remembered events with a number above *since*, oldest first."""
+        return self._desk.state.events.since(since)
+
+    def explain(self, task_id: str, now: float) -> Explanation:
+        """Why a task is where it is, or why it is nowhere.
+
+        Raises:
+            NotFound: there is no such task.
+            PluginError: the scheduler failed when it was asked.
+        """
+        return self._planner.explain(self._desk, self._task(task_id), self._at(now))
+
+    def _job(self, name: str) -> JobEntry:
+        state = self._desk.state
+        entry = state.jobs.get(name) or state.jobs.get(state.job_ids.get(name, ""))
+        if entry is None:
+            raise NotFound(f'there is no job "{name[:70]}"{did_you_mean(name, state.job_ids)}')
+        return entry
+
+    def _task(self, task_id: str) -> TaskRecord:
+        task = self._desk.state.tasks.get(task_id)
+        if task is None:
+            raise NotFound(f'there is no task with the id "{task_id[:70]}"')
+        return task
+
+    def _node(self, name: str) -> NodeEntry:
+        entry = self._desk.state.nodes.get(name)
+        if entry is None:
+            raise NotFound(f'there is no node "{name[:70]}"{did_you_mean(name, self._desk.state.nodes)}')
+        return entry

@@ -1,0 +1,108 @@
+"""Merging what a worker reports into what the manager knows. Duplicates and late reports change nothing."""
+
+from __future__ import annotations
+
+from minorch.manager.desk import Desk
+from minorch.manager.lifecycle import attempt_began, end_attempt
+from minorch.messages import Observed, Report
+from minorch.state.records import AttemptRecord, TaskRecord
+from minorch.state.tables import NodeEntry
+from minorch.states import AttemptState
+
+__all__ = ["absorb_report"]
+
+
+def absorb_report(desk: Desk, report: Report, now: float) -> None:
+    """Take in one report: the worker lives, its node is as it says, its attempts are as far as it says."""
+    known = desk.state.nodes.get(report.worker)
+    session = desk.session(report.worker)
+    config = desk.config
+    if not session.hear(
+        report,
+        epoch=desk.state.meta.epoch,
+        now=now,
+        resend_s=config.resend_s,
+        full_every_s=config.full_every_s,
+    ):
+        return
+    desk.talkative[report.worker] = None
+    node = _absorb_node(desk, known, report, now)
+    for observed in report.observed:
+        task = desk.state.tasks.get(observed.task_id)
+        if _is_stale(task, observed, report.worker):
+            desk.release(report.worker, observed.task_id, observed.attempt)
+        elif task is not None:
+            _merge(desk, task, task.attempts[-1], observed, now)
+    for task_id, stats in report.task_stats:
+        if task_id in node.live:
+            desk.state.task_stats[task_id] = stats
+
+
+def _absorb_node(desk: Desk, known: NodeEntry | None, report: Report, now: float) -> NodeEntry:
+    if known is None:
+        node = desk.state.add_node(report.node, now)
+        desk.state.log("node_joined", now, node=report.worker, detail=str(report.node.capacity))
+        desk.timers.add(now + desk.config.lease_s, "lease", report.worker)
+        desk.plan_due = True
+    else:
+        node = known
+    record = node.record
+    node.heard_at = now
+    if record.lost:
+        record.lost = False
+        desk.state.touch_node(node)
+        desk.state.log("node_returned", now, node=report.worker)
+        desk.timers.add(now + desk.config.lease_s, "lease", report.worker)
+        desk.plan_due = True
+    if record.node != report.node:
+        record.node = report.node
+        desk.state.touch_node(node)
+        desk.state.log("node_changed", now, node=report.worker, detail=str(report.node.capacity))
+        desk.plan_due = True
+    if node.engine_ok != report.engine_ok:
+        desk.plan_due = desk.plan_due or report.engine_ok
+        kind = "engine_answered" if report.engine_ok else "engine_unavailable"
+        desk.state.log(kind, now, node=report.worker, detail=report.engine_message)
+        desk.state.changed_nodes[report.worker] = None
+    node.engine_ok, node.engine_message = report.engine_ok, report.engine_message
+    if report.stats is not None and report.stats != node.stats:
+        node.stats = report.stats
+        desk.state.changed_nodes[report.worker] = None
+    return node
+
+
+def _is_stale(task: TaskRecord | None, observed: Observed, worker: str) -> bool:
+    """Whether nobody waits for this attempt any more: the worker may stop and forget it."""
+    if task is None or task.released or task.attempt != observed.attempt:
+        return True
+    return task.attempts[-1].node != worker
+
+
+def _merge(desk: Desk, task: TaskRecord, attempt: AttemptRecord, observed: Observed, now: float) -> None:
+    """Move an attempt on to where it was observed, if that is further than is known."""
+    if attempt.state.terminal or observed.progress < attempt.progress:
+        return
+    restarted = attempt.run and observed.run > attempt.run
+    attempt.run = max(attempt.run, observed.run)
+    attempt.message = observed.message
+    attempt.started_at = observed.started_at
+    attempt.finished_at = observed.finished_at
+    attempt.ports = observed.ports
+    attempt.handle = observed.handle
+    desk.state.touch(task)
+    if restarted:
+        desk.state.log("task_restarted", now, task=task, node=attempt.node, detail=observed.message)
+    if observed.healthy is not attempt.healthy:
+        attempt.healthy = observed.healthy
+        if observed.healthy is not None:
+            kind = "task_healthy" if observed.healthy else "task_unhealthy"
+            desk.state.log(kind, now, task=task, node=attempt.node, detail=observed.message)
+    if observed.state.terminal:
+        attempt.reason, attempt.exit_code = observed.reason, observed.exit_code
+        if observed.state is not AttemptState.STOPPED and observed.run:
+            attempt_began(desk, task, now)
+        end_attempt(desk, task, observed.state, now)
+    elif observed.state.rank > attempt.state.rank:
+        desk.state.move_attempt(task, observed.state, now)
+        if observed.state is AttemptState.RUNNING:
+            attempt_began(desk, task, now)

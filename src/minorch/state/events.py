@@ -1,0 +1,101 @@
+"""The event log: what happened, in order, with numbers that have no gaps and are never used twice."""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from minorch.errors import StoreCorrupt
+
+__all__ = ["Event", "EventLog"]
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Something that happened and was made durable."""
+
+    number: int
+    """From 1, one higher each time, also across restarts."""
+    at: float
+    """Seconds since 1970, by the manager's clock."""
+    kind: str
+    """What happened, in the past tense: ``task_running``, ``node_lost``."""
+    job: str = ""
+    """The job's name."""
+    task: str = ""
+    """The instance's name."""
+    task_id: str = ""
+    attempt: int = 0
+    node: str = ""
+    detail: str = ""
+    """More in words; never a secret."""
+
+    def __str__(self) -> str:
+        subject = "/".join(part for part in (self.job, self.task) if part)
+        where = f" on {self.node}" if self.node else ""
+        detail = f": {self.detail}" if self.detail else ""
+        return f"#{self.number} {self.kind.replace('_', ' ')} {subject}{where}{detail}".replace("  ", " ")
+
+
+_DECODER: Final = msgspec.json.Decoder(tuple[Event, ...])
+_ENCODER: Final = msgspec.json.Encoder()
+
+
+class EventLog:
+    """The latest events, and how they are kept: one row holds the events of one turn.
+
+    Args:
+        most: how many events are remembered; older ones are dropped, row by row.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._events: deque[Event] = deque()
+        self._rows: deque[tuple[str, int]] = deque()
+        """Key and length of each row that is kept, oldest first."""
+        self.fresh: list[Event] = []
+        """Those of this turn, not written yet."""
+
+    def add(self, event: Event) -> None:
+        """Note one more event; its number must be the next one."""
+        self._events.append(event)
+        self.fresh.append(event)
+
+    def since(self, number: int) -> tuple[Event, ...]:
+        """Every remembered event after *number*, oldest first."""
+        if not self._events:
+            return ()
+        skip = max(0, number + 1 - self._events[0].number)
+        return tuple(itertools.islice(self._events, skip, None))
+
+    def write(self) -> tuple[Iterable[tuple[str, bytes | None]], tuple[Event, ...]]:
+        """Return the rows that this turn writes and drops, and the turn's events."""
+        if not self.fresh:
+            return (), ()
+        events = tuple(self.fresh)
+        self.fresh.clear()
+        key = f"{events[0].number:020d}"
+        rows: list[tuple[str, bytes | None]] = [(key, _ENCODER.encode(events))]
+        self._rows.append((key, len(events)))
+        while len(self._events) - self._rows[0][1] >= self._most:
+            dropped, length = self._rows.popleft()
+            for _ in range(length):
+                self._events.popleft()
+            rows.append((dropped, None))
+        return rows, events
+
+    def read(self, key: str, value: bytes) -> None:
+        """Take in a row that :meth:`write` gave, in the order of the keys.
+
+        Raises:
+            StoreCorrupt: it is damaged.
+        """
+        try:
+            events = _DECODER.decode(value)
+        except msgspec.MsgspecError:
+            raise StoreCorrupt(f"row {key[:70]!r} of table event in the store is damaged") from None
+        self._events.extend(events)
+        self._rows.append((key, len(events)))

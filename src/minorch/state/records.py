@@ -1,0 +1,168 @@
+"""The rows of the cluster's state, as they are kept in memory and in the store. Data only, no rules.
+
+Records are mutable: only the manager changes them, through :mod:`minorch.state.tables`.  What users
+see are the frozen pictures in :mod:`minorch.state.pictures`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from minorch.errors import StoreCorrupt
+from minorch.model import Job, Node
+from minorch.model.base import decode_hook, encode_hook
+from minorch.states import AttemptState, JobState, Reason, TaskState
+
+__all__ = [
+    "ATTEMPTS_KEPT",
+    "AttemptRecord",
+    "JobRecord",
+    "MetaRecord",
+    "NodeRecord",
+    "TaskRecord",
+    "dump",
+    "load",
+]
+
+ATTEMPTS_KEPT: Final = 16
+"""How many of a task's attempts its record remembers; the latest ones."""
+
+
+class MetaRecord(msgspec.Struct, kw_only=True):
+    """What there is one of."""
+
+    cluster_id: str
+    epoch: int
+    next_event: int = 1
+    next_job: int = 1
+    next_order: int = 1
+    next_node: int = 0
+
+
+class AttemptRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """One placement of a task on one node. Its state only moves forward."""
+
+    number: int
+    node: str
+    state: AttemptState = AttemptState.SCHEDULED
+    run: int = 0
+    """The latest run known to have begun; 0: none yet."""
+    reason: Reason | None = None
+    exit_code: int | None = None
+    message: str = ""
+    scheduled_at: float
+    started_at: float | None = None
+    finished_at: float | None = None
+    healthy: bool | None = None
+    ports: Mapping[str, str] = {}
+    handle: str = ""
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """Where it stands on the way that only goes forward, comparable with a report's."""
+        return (self.run, self.state.rank)
+
+
+class TaskRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """One instance of a task: what became of it, and where."""
+
+    id: str
+    job_id: str
+    name: str
+    position: int
+    """Which of its job's tasks."""
+    number: int = 0
+    """Which instance of that task, from 0."""
+    order: int
+    """The order of submission over all jobs."""
+    state: TaskState = TaskState.PENDING
+    reason: Reason | None = None
+    exit_code: int | None = None
+    message: str = ""
+    submitted_at: float
+    finished_at: float | None = None
+    attempt: int = 0
+    """The number of the latest attempt; 0: none yet."""
+    attempts: list[AttemptRecord] = []
+    """The latest ones, oldest first."""
+    ending: Reason | None = None
+    """Why it was asked to stop; None: it was not."""
+    moving: bool = False
+    """Whether its attempt is being stopped to be placed on another node."""
+    lost: int = 0
+    """How many attempts were lost with their node."""
+    released: bool = False
+    """Whether the worker may have forgotten its last attempt."""
+
+    @property
+    def current(self) -> AttemptRecord | None:
+        """The latest attempt; None: there was none yet."""
+        return self.attempts[-1] if self.attempts else None
+
+    @property
+    def live(self) -> AttemptRecord | None:
+        """The attempt that holds a reservation now; None: there is none."""
+        return self.attempts[-1] if self.attempts and not self.attempts[-1].state.terminal else None
+
+
+class JobRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What became of a job. Its description is a row of its own, written once."""
+
+    id: str
+    number: int
+    """The order of submission."""
+    state: JobState = JobState.PENDING
+    message: str = ""
+    submitted_at: float
+    finished_at: float | None = None
+    ending: Reason | None = None
+    """Why all of it was asked to stop; None: it was not."""
+    retries_used: int = 0
+
+
+class NodeRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """One node, as its worker last described it."""
+
+    index: int
+    node: Node
+    cordoned: bool = False
+    lost: bool = False
+    """Whether its lease ran out; it comes back with its worker's next report."""
+
+
+Record = MetaRecord | TaskRecord | JobRecord | NodeRecord | Job
+
+_ENCODER: Final = msgspec.json.Encoder(enc_hook=encode_hook)
+_TABLES: Final[Mapping[str, msgspec.json.Decoder[Record]]] = {
+    table: msgspec.json.Decoder(kind, dec_hook=decode_hook)
+    for table, kind in {
+        "meta": MetaRecord,
+        "job": JobRecord,
+        "spec": Job,
+        "task": TaskRecord,
+        "node": NodeRecord,
+    }.items()
+}
+
+
+def dump(record: Record) -> bytes:
+    """Return a record as its row's value, secrets in the clear."""
+    return _ENCODER.encode(record)
+
+
+def load(table: str, key: str, value: bytes) -> Record:
+    """Read a row.
+
+    Raises:
+        StoreCorrupt: it is no row of that table.
+    """
+    decoder = _TABLES.get(table)
+    if decoder is None:
+        raise StoreCorrupt(f'the store has a table "{table[:40]}" that this version does not know')
+    try:
+        return decoder.decode(value)
+    except msgspec.MsgspecError:
+        raise StoreCorrupt(f"row {key[:70]!r} of table {table} in the store is damaged") from None

@@ -1,0 +1,129 @@
+"""One attempt as the worker has it: what is wanted of it, how far it is, what is told of it. Data only."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from typing import Literal
+
+from minorch.contracts import RunStatus
+from minorch.decisions.health import Health
+from minorch.ids import RunKey
+from minorch.messages import Assignment, Observed
+from minorch.states import AttemptState, Reason
+
+__all__ = ["LocalAttempt", "Phase"]
+
+
+class Phase(enum.Enum):
+    """Where an attempt stands between the worker and its runtime."""
+
+    WAITING = "waiting"
+    """For its turn to be started."""
+    STARTING = "starting"
+    """The runtime was asked to start it and has not answered."""
+    UNKNOWN = "unknown"
+    """The engine did not answer; the run may or may not have started."""
+    RUNNING = "running"
+    BACKOFF = "backoff"
+    """A run ended and the next one follows after a wait."""
+    ADOPTED = "adopted"
+    """Found at the worker's start and over, and the manager has not said yet what it wants of it."""
+    OVER = "over"
+    """Nothing of it runs or will run; its remains are kept until the manager releases it."""
+    REMOVING = "removing"
+
+
+class LocalAttempt:
+    """One attempt at this worker. Changed only by :class:`~minorch.worker.supervisor.Supervisor`."""
+
+    __slots__ = (
+        "assignment",
+        "attempt",
+        "begun",
+        "desired",
+        "exit_code",
+        "finished_at",
+        "grace_s",
+        "handle",
+        "health",
+        "killing",
+        "leftovers",
+        "message",
+        "phase",
+        "ports",
+        "probe_at",
+        "reason",
+        "restarts",
+        "run",
+        "seen_at",
+        "started_at",
+        "state",
+        "status",
+        "task_id",
+        "unhealthy",
+        "wake_at",
+    )
+
+    def __init__(self, task_id: str, attempt: int) -> None:
+        self.task_id = task_id
+        self.attempt = attempt
+        self.assignment: Assignment | None = None
+        """None: the manager has not named it to this worker."""
+        self.desired: Literal["run", "stop", "forget"] = "run"
+        self.grace_s = 10.0
+        self.run = 1
+        """The run that is meant; earlier ones are over."""
+        self.begun = 0
+        """The latest run that is known to have begun."""
+        self.phase = Phase.WAITING
+        self.status: RunStatus | None = None
+        """For ADOPTED: how it was found."""
+        self.restarts = 0
+        """Restarts in a row."""
+        self.seen_at = 0
+        """How many listings had been asked for when this run was seen to have started."""
+        self.killing = False
+        """Whether it was asked to end, by the manager or by its health check, and must be killed next."""
+        self.unhealthy = False
+        self.health = Health()
+        self.probe_at: float | None = None
+        self.wake_at: float | None = None
+        """When something is to be done about it that no fact brings."""
+        self.leftovers: list[RunKey] = []
+        """Earlier runs that are over and not removed yet."""
+        self.state = AttemptState.SCHEDULED
+        self.reason: Reason | None = None
+        self.exit_code: int | None = None
+        self.message = ""
+        self.started_at: float | None = None
+        self.finished_at: float | None = None
+        self.ports: Mapping[str, str] = {}
+        self.handle = ""
+
+    @property
+    def id(self) -> str:
+        """Its key among the worker's attempts."""
+        return f"{self.task_id}/{self.attempt}"
+
+    @property
+    def key(self) -> RunKey:
+        """The run that is meant."""
+        return RunKey(self.task_id, self.attempt, self.run)
+
+    def observed(self) -> Observed:
+        """What is told to the manager."""
+        return Observed(
+            task_id=self.task_id,
+            attempt=self.attempt,
+            run=self.begun,
+            state=self.state,
+            reason=self.reason,
+            exit_code=self.exit_code,
+            message=self.message,
+            started_at=self.started_at,
+            finished_at=self.finished_at,
+            healthy=self.health.healthy,
+            ports=self.ports,
+            handle=self.handle,
+        )

@@ -1,0 +1,291 @@
+"""The worker's door: orders from the manager and facts from the runtime in, a report and actions out.
+
+Like the manager it has no clock, no randomness, no threads and does no I/O.  A driver calls
+``receive`` and ``observe`` for what happened, then ``settle`` once; it sends the step's report, carries
+out the step's actions, and calls ``settle`` again no later than the step's deadline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, assert_never
+
+import msgspec
+
+from minorch.contracts import Owner
+from minorch.errors import MessageError
+from minorch.messages import Assign, Report
+from minorch.model import Node, NodeStats, TaskStats
+from minorch.state.timers import Timers
+from minorch.worker.actions import Action, ListRuns, Sample
+from minorch.worker.attempt import Phase
+from minorch.worker.config import WorkerConfig
+from minorch.worker.facts import (
+    Cancelled,
+    Fact,
+    Listed,
+    Missed,
+    Probed,
+    Progressed,
+    Refused,
+    Removed,
+    Sampled,
+    Seen,
+    Unreachable,
+)
+from minorch.worker.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from random import Random
+
+__all__ = ["Worker", "WorkerStep"]
+
+_LONGEST_RETRY_S = 30.0
+
+
+class WorkerStep(msgspec.Struct, frozen=True, kw_only=True):
+    """What a driver has to do after the worker has settled."""
+
+    report: Report | None
+    """To be sent to the manager. It may be lost."""
+    actions: Sequence[Action]
+    """To be carried out, in any order, each answered by a fact."""
+    deadline: float
+    """When to settle again at the latest, in seconds since 1970."""
+
+
+class Worker:
+    """Makes one runtime run what the manager assigns, and tells what became of it.
+
+    Args:
+        node: what its machine offers.
+        cluster_id: the cluster it belongs to; orders of any other are refused.
+        incarnation: a new random text at each start.
+        random: for the jitter of restarts.
+        now: seconds since 1970; time never goes back from one call to the next.
+        config: waits and bounds.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        *,
+        cluster_id: str,
+        incarnation: str,
+        random: Random,
+        now: float,
+        config: WorkerConfig | None = None,
+    ) -> None:
+        self.node = node
+        self._config = config or WorkerConfig()
+        self._cluster_id = cluster_id
+        self._incarnation = incarnation
+        self._now = now
+        self._timers = Timers()
+        self._attempts = Supervisor(Owner(cluster_id, node.name), self._config, random, self._timers)
+        self._epoch = self._revision = 0
+        self._held_back: list[Assign] | None = []
+        """Orders that arrived before the runtime's runs were known; None: they are known."""
+        self._sequence = 0
+        self._unheard: dict[str, int] = {}
+        """Attempts of which the manager may not know the latest, by the first report that told it."""
+        self._full_due = self._report_due = True
+        self._list_due = True
+        self._listing = False
+        self._engine_ok = False
+        self._engine_message = "not asked yet"
+        self._retry_s = self._config.retry_s
+        self._stats: NodeStats | None = None
+        self._task_stats: dict[str, TaskStats] = {}
+        for kind in ("heartbeat", "sample"):
+            self._timers.add(now, kind)
+        self._timers.add(now + self._config.relist_s, "relist")
+
+    @property
+    def owner(self) -> Owner:
+        """Whose runs are this worker's."""
+        return Owner(self._cluster_id, self.node.name)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing of any attempt is left here."""
+        return not self._attempts.attempts
+
+    # -- the entry points ---------------------------------------------------------------------
+
+    def receive(self, assign: Assign, now: float) -> None:
+        """Take an order. One that is old, doubled, or a change to what was never received, changes nothing.
+
+        Raises:
+            MessageError: it is for another worker or from another cluster.
+        """
+        if assign.cluster_id != self._cluster_id or assign.worker != self.node.name:
+            raise MessageError(f'an order for worker "{assign.worker[:70]}" of another cluster or name')
+        now = self._at(now)
+        if self._held_back is not None:
+            if assign.base is None:
+                self._held_back.clear()
+            if len(self._held_back) < 1000:  # beyond that a full one is waited for
+                self._held_back.append(assign)
+            return
+        self._take(assign, now)
+
+    def observe(self, fact: Fact, now: float) -> None:
+        """Take note of something the runtime did or said."""
+        now = self._at(now)
+        attempts = self._attempts
+        match fact:
+            case Seen():
+                attempts.saw(fact.status, now)
+            case Progressed():
+                attempts.progressed(fact.key, fact.words)
+            case Refused():
+                attempts.refused(fact.key, fact.reason, fact.message, fact.exit_code, now)
+            case Cancelled():
+                attempts.cancelled(fact.key, now)
+            case Removed():
+                attempts.removed(fact.key, fact.error, now)
+            case Probed():
+                attempts.probed(fact.key, fact.probe, now)
+            case Listed():
+                self._on_listed(fact, now)
+            case Missed():
+                self._list_due = True
+            case Unreachable():
+                self._on_unreachable(fact, now)
+            case Sampled():
+                self._stats = fact.node or self._stats
+                self._task_stats = {key.task_id: stats for key, stats in fact.tasks.items()}
+            case _:
+                assert_never(fact)
+
+    def settle(self, now: float) -> WorkerStep:
+        """Do what has come due and say what the driver has to do."""
+        now = self._at(now)
+        while (timer := self._timers.due(now)) is not None:
+            self._on_timer(timer, now)
+        if self._list_due and not self._listing:
+            self._list_due, self._listing = False, True
+            self._attempts.asked += 1
+            self._attempts.actions.append(ListRuns(asked=self._attempts.asked))
+        self._attempts.work_off(engine_ok=self._engine_ok)
+        actions = tuple(self._attempts.actions)
+        self._attempts.actions.clear()
+        report = self._report() if self._report_due or self._attempts.changed else None
+        deadline = self._timers.next()
+        assert deadline is not None  # the heartbeat is always among them
+        return WorkerStep(report=report, actions=actions, deadline=deadline)
+
+    # -- orders -------------------------------------------------------------------------------
+
+    def _take(self, assign: Assign, now: float) -> None:
+        if assign.incarnation == self._incarnation:
+            heard = assign.heard
+            self._unheard = {key: told for key, told in self._unheard.items() if told > heard}
+        if (assign.epoch, assign.revision) <= (self._epoch, self._revision):
+            return
+        if assign.base is None:
+            self._full_due = self._full_due or assign.epoch != self._epoch
+            self._take_full(assign, now)
+        elif assign.epoch != self._epoch or assign.base != self._revision:
+            self._report_due = True  # the manager sees what is missing from the revision in it
+            return
+        for entry in assign.entries:
+            self._attempts.order(entry, now)
+        for task_id, attempt in assign.released:
+            self._release(f"{task_id}/{attempt}", now)
+        self._epoch, self._revision = assign.epoch, assign.revision
+        self._report_due = True
+
+    def _take_full(self, assign: Assign, now: float) -> None:
+        named = {f"{entry.task_id}/{entry.attempt}" for entry in assign.entries}
+        for local in list(self._attempts.attempts.values()):
+            if local.id in named:
+                continue
+            if local.assignment is None:
+                if local.wake_at is None:
+                    self._attempts.abandon(local, now + self._config.orphan_grace_s)
+            else:
+                self._release(local.id, now)
+
+    def _release(self, attempt_id: str, now: float) -> None:
+        self._unheard.pop(attempt_id, None)
+        local = self._attempts.attempts.get(attempt_id)
+        if local is not None:
+            self._attempts.forget(local, now)
+
+    # -- facts and timers ---------------------------------------------------------------------
+
+    def _on_listed(self, fact: Listed, now: float) -> None:
+        self._listing = False
+        if not self._engine_ok:
+            self._engine_ok, self._engine_message = True, ""
+            self._retry_s = self._config.retry_s
+            self._report_due = True
+        if self._held_back is None:
+            self._attempts.listed(fact.asked, fact.statuses, now)
+            return
+        self._attempts.adopt(fact.statuses, now)
+        held_back, self._held_back = self._held_back, None
+        for assign in held_back:
+            self._take(assign, now)
+
+    def _on_unreachable(self, fact: Unreachable, now: float) -> None:
+        if fact.key is None:
+            self._listing = False
+        else:
+            self._attempts.unreachable(fact.key, now)
+        self._report_due = self._report_due or self._engine_ok or self._engine_message != fact.message
+        if self._engine_ok or fact.key is None:
+            self._timers.add(now + self._retry_s, "list")
+            self._retry_s = min(_LONGEST_RETRY_S, 2 * self._retry_s)
+        self._engine_ok, self._engine_message = False, fact.message
+
+    def _on_timer(self, timer: tuple[str, str], now: float) -> None:
+        match timer:
+            case ("heartbeat", _):
+                self._report_due = True
+                self._timers.add(now + self._config.heartbeat_s, "heartbeat")
+            case ("sample", _):
+                running = [
+                    local.key for local in self._attempts.attempts.values() if local.phase is Phase.RUNNING
+                ]
+                self._attempts.actions.append(Sample(keys=running))
+                self._timers.add(now + self._config.sample_s, "sample")
+            case ("relist", _):
+                self._list_due = True
+                self._timers.add(now + self._config.relist_s, "relist")
+            case ("list", _):
+                self._list_due = True
+            case (_, attempt_id):
+                self._attempts.wake(attempt_id, now)
+
+    def _report(self) -> Report:
+        self._sequence += 1
+        attempts = self._attempts.attempts
+        told = dict.fromkeys(attempts if self._full_due else self._attempts.changed, self._sequence)
+        self._unheard.update(told)
+        self._unheard = {key: told for key, told in self._unheard.items() if key in attempts}
+        full, self._full_due, self._report_due = self._full_due, False, False
+        self._attempts.changed.clear()
+        task_stats = tuple(self._task_stats.items())
+        self._task_stats = {}
+        return Report(
+            cluster_id=self._cluster_id,
+            worker=self.node.name,
+            incarnation=self._incarnation,
+            sequence=self._sequence,
+            epoch=self._epoch,
+            revision=self._revision,
+            full=full,
+            node=self.node,
+            observed=tuple(attempts[key].observed() for key in self._unheard),
+            stats=self._stats,
+            task_stats=task_stats,
+            engine_ok=self._engine_ok,
+            engine_message=self._engine_message,
+        )
+
+    def _at(self, now: float) -> float:
+        self._now = max(self._now, now)
+        return self._now
