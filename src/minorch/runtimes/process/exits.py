@@ -7,6 +7,7 @@ looked at every 20 ms.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -106,10 +107,8 @@ class Exits(Generic[_W]):
 
     def wake(self) -> None:
         """Make :meth:`wait` return."""
-        try:
+        with contextlib.suppress(BlockingIOError):  # then the pipe is full of reasons to be awake
             os.write(self._wake_in, b"\0")
-        except BlockingIOError:
-            pass  # it is awake for certain: the pipe is full of reasons
 
     def wait(self, at_most_s: float) -> list[_W]:
         """Wait until something has ended, at most so long, or without end if nothing is watched."""
@@ -151,7 +150,10 @@ class Exits(Generic[_W]):
         return True
 
     def peek(self, process: _W) -> Ending:
-        """How an ended process ended. It stays a zombie, and its group's number stays its own, until :meth:`reap`."""
+        """How an ended process ended.
+
+        It stays a zombie, and the number of its group its own, until :meth:`reap`.
+        """
         fd = self._fds.get(process.pid)
         if fd is None or sys.platform != "linux":
             return self._reaped.get(process.pid, Ending.unknown())
@@ -174,13 +176,13 @@ class Exits(Generic[_W]):
         fd = self._fds.pop(process.pid, None)
         if fd is None or sys.platform != "linux":
             return
-        try:
+        with contextlib.suppress(ChildProcessError):  # not ours to wait for
             os.waitid(os.P_PIDFD, fd, os.WEXITED | os.WNOHANG)
-        except ChildProcessError:
-            pass  # not ours to wait for
-        finally:
-            del self._by_fd[fd]
-            os.close(fd)  # leaves the epoll by that
+        if self._epoll is not None:
+            # Closing is not enough: a child that has not exec'ed yet shares it, and it would go on reporting.
+            self._epoll.unregister(fd)
+        del self._by_fd[fd]
+        os.close(fd)
 
     def close(self) -> None:
         """Watch nothing any longer; what runs goes on."""

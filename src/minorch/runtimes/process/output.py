@@ -60,7 +60,7 @@ class Output:
         return start - _size(self._older), start + _size(self._path)
 
     def _read(self, position: int, most: int = _PIECE) -> tuple[int, bytes]:
-        """Read from *position*, or from the first byte after it that is still there; return where that was."""
+        """Read from *position*, or the first byte after it that is still there; return where that was."""
         with self._lock:
             first, end = self._span()
             start = self._start()

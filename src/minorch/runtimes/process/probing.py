@@ -1,4 +1,4 @@
-"""Health checks of a process: a command beside it, a connection, an HTTP request. None outlives its time-out."""
+"""Health checks of a process: a command beside it, a connection, an HTTP request; all within a time-out."""
 
 from __future__ import annotations
 

@@ -24,12 +24,13 @@ def refuse_unless_possible(task: Task) -> None:
     """
     if not task.entrypoint and not task.command:
         raise StartFailed(
-            f"the image {task.image} cannot run as a plain process: give the task a command, or run it on Docker"
+            f"the image {task.image} cannot run as a plain process: "
+            "give the task a command, or run it on Docker"
         )
     if task.mounts:
         raise StartFailed(
-            f"a plain process sees the machine's own files, so nothing can be mounted at {task.mounts[0].target}; "
-            "run it on Docker"
+            "a plain process sees the machine's own files, so nothing can be mounted at "
+            f"{task.mounts[0].target}; run it on Docker"
         )
     if set(task.networks) - {"host"}:
         raise StartFailed(

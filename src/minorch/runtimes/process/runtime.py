@@ -101,7 +101,7 @@ class ProcessRuntime:
             version=f"Python {platform.python_version()}, {platform.system()} {platform.release()}",
         )
 
-    def prepare(self, launch: Launch, progress: Callable[[str], None]) -> None:  # noqa: ARG002
+    def prepare(self, launch: Launch, progress: Callable[[str], None]) -> None:
         """Refuse early what a process cannot honour; there is nothing to fetch."""
         refuse_unless_possible(launch.task)
 
@@ -360,6 +360,7 @@ class ProcessRuntime:
 
 
 def _cores() -> int:
+    cores = os.cpu_count() or 1
     if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        cores = len(os.sched_getaffinity(0))
+    return cores

@@ -32,8 +32,11 @@ _INHERITED: Final = ("PATH", "HOME", "LANG", "TMPDIR", "TZ")
 _SHELL: Final = "/bin/sh"
 _SHELL_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 # A trap that does something is reset in what the shell starts, one that ignores ('') would be inherited.
-# The shell acts on it only after the command has ended: a signal to the whole group reaches the command alone.
-_SUPERVISE: Final = 'record=$1; shift; trap : TERM INT HUP QUIT USR1 USR2 ALRM; "$@"; code=$?; echo "$code" >"$record"; exit "$code"'
+# The shell acts on it only after the command has ended: a signal to the group reaches the command alone.
+_SUPERVISE: Final = (
+    "record=$1; shift; trap : TERM INT HUP QUIT USR1 USR2 ALRM; "
+    '"$@"; code=$?; echo "$code" >"$record"; exit "$code"'
+)
 
 
 def base_environment() -> dict[str, str]:
@@ -111,7 +114,7 @@ def _through_shell(
 
 
 def _find(program: str, path: str, workdir: str) -> str:
-    """Find it as exec would. With its directory, so that the shell does not take it for one of its own words."""
+    """Find it as exec would; with its directory, so that the shell does not take it for its own word."""
     denied = False
     places = [""] if "/" in program else path.split(os.pathsep)
     for place in places:

@@ -124,7 +124,7 @@ class Watcher:
     def _tell(self, subscription: Subscription, status: RunStatus | None) -> None:
         try:
             subscription.notify(status)
-        except Exception:  # one caller's fault must not end the thread that all depend on
+        except Exception:  # noqa: BLE001 - one caller's fault must not end the thread that all depend on
             _log.exception("a watch of the process runtime raised on %r", status)
 
     def _trim(self) -> None:
