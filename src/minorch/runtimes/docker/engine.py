@@ -81,7 +81,7 @@ class Engine:
         if parts.scheme not in _SCHEMES or parts.password is not None:
             raise UsageError(
                 f'"{parts.scheme}://{(parts.hostname or parts.path)[:80]}" is not the address of a Docker '
-                "Engine: write unix:///var/run/docker.sock, tcp://host:2376 or ssh://user@host, never a password"
+                "Engine: write unix:///var/run/docker.sock, tcp://host:2376 or ssh://user@host, no password"
             )
         self.url: str = self._url
         """Where it is, for a person."""
