@@ -46,7 +46,7 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     attempt: int
     desired: Desired
     run: int = 0
-    """The highest run of this attempt that the manager knows to have started; the worker goes on from there."""
+    """The highest run of this attempt that the manager knows to have started; the next is one higher."""
     job: str = ""
     task_name: str = ""
     index: int = 0

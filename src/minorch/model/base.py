@@ -113,6 +113,8 @@ def _explain(error: msgspec.ValidationError, root: object) -> SpecError:
     if problem.startswith("Invalid enum value"):
         word = problem.removeprefix("Invalid enum value ").strip("'")
         return SpecError(_not_one_of(word, get_args(_kind_at(root, path))), path)
+    if problem == "Expected `array`, got `str`":  # the usual slip in YAML
+        return SpecError("expected a list, got text; put it in brackets", path)
     return SpecError(problem[0].lower() + problem[1:].replace("`", ""), path)
 
 

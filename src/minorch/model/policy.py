@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from typing import Final, Literal, get_args
 
-from minorch.errors import SpecError, brief
+from minorch.errors import SpecError
 from minorch.model.base import (
     Model,
     as_words,
@@ -237,10 +237,14 @@ class Mount(_MountTarget, frozen=True, kw_only=True):
         elif self.kind == "tmpfs":
             if self.source:
                 raise SpecError("a tmpfs has no source", "$.source")
-        elif not isinstance(self.source, str) or not _VOLUME.match(self.source):
-            raise SpecError(
-                f'{brief(self.source)} is not a volume\'s name; a host path needs kind="bind"', "$.source"
-            )
+        elif not self.source:
+            raise SpecError('a volume needs a name, e.g. source="data"', "$.source")
+        else:
+            require_text(self.source, "$.source", most=128)
+            if not _VOLUME.match(self.source):
+                raise SpecError(
+                    f'"{self.source[:40]}" is not a volume\'s name; a host path needs kind="bind"', "$.source"
+                )
         require_flag(self.read_only, "$.read_only")
         set_field(self, "size", parse_size(self.size, "$.size"))
         if self.size and self.kind != "tmpfs":

@@ -84,7 +84,7 @@ class Task(Named, frozen=True, kw_only=True):
     user: str | None = None
     workdir: str | None = None
     resources: Resources = Resources()
-    """What is reserved for it on its node, and the limit it runs under. Zero: nothing is reserved, no limit."""
+    """What is reserved for it on its node, and the limit it runs under. Zero: nothing reserved, no limit."""
     pids: int = 512
     """The most processes and threads it may have."""
     ports: Sequence[Port] = ()
