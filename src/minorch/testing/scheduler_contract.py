@@ -1,0 +1,296 @@
+"""What every strategy must do, as tests: subclass :class:`SchedulerContract` and give it your strategy.
+
+::
+
+    class TestMyScheduler(SchedulerContract):
+        def make_scheduler(self):
+            return MyScheduler()
+
+Needs pytest and hypothesis.  The built-in strategies pass the same tests.  Hypothesis draws clusters of
+up to six nodes, some of them full, lost, without stats or without any capacity, and tasks of two jobs.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+from hypothesis import HealthCheck, Phase, assume, given, settings
+from hypothesis import strategies as st
+
+from minorch.errors import PluginError
+from minorch.model import NodeStats
+from minorch.resources import Resources
+from minorch.scheduling import ClusterView, NodeView, Plan, Scheduler, TaskView, make_plan
+from minorch.scheduling.filters import refusal
+from minorch.scheduling.plan import ask
+from minorch.testing import builders
+
+__all__ = ["SchedulerContract"]
+
+_JOBS: Final = ("red", "blue")
+_SHARES: Final = st.floats(0, 1)
+
+_stats: Final[st.SearchStrategy[NodeStats]] = st.builds(
+    builders.stats, cpu=_SHARES, memory=_SHARES, disk=_SHARES
+)
+_tasks: Final[st.SearchStrategy[TaskView]] = st.builds(
+    builders.task,
+    cpu=st.sampled_from([0, 0.001, 0.5, 1, 4]),
+    memory=st.sampled_from([0, 1, "64MiB", "1GiB"]),
+    disk=st.sampled_from([0, "1GiB"]),
+    job=st.sampled_from(_JOBS),
+    gpu=st.sampled_from([0, 0, 0, 1]),
+)
+
+
+@st.composite
+def _nodes(draw: st.DrawFn) -> NodeView:
+    """A node of some size, used to some extent."""
+    capacity = Resources(
+        cpu=draw(st.sampled_from([0, 0.1, 1, 4, 64])),
+        memory=draw(st.sampled_from([0, 1, "64MiB", "8GiB", "100TiB"])),
+        disk=draw(st.sampled_from([0, "1TiB"])),
+        gpu=draw(st.sampled_from([0, 0, 2])),
+    )
+    used = draw(st.integers(0, 4))
+    own = {builders.identity(job): draw(st.integers(0, 2)) for job in _JOBS}
+    max_tasks = draw(st.sampled_from([100, 100, 1_000_000, 4, 0]))
+    return builders.node(
+        "node",
+        cpu=capacity.cpu,
+        memory=capacity.memory,
+        disk=capacity.disk,
+        reserved=Resources.of(
+            capacity.cpu_millis * used // 4,
+            capacity.memory * used // 4,
+            capacity.disk * used // 4,
+            {name: amount * used // 4 for name, amount in capacity.custom_millis.items() if used},
+        ),
+        tasks=min(max_tasks, sum(own.values())),
+        job_tasks={job: count for job, count in own.items() if count},
+        stats=draw(st.none() | _stats),
+        ready=draw(st.sampled_from([True, True, True, False])),
+        cordoned=draw(st.sampled_from([False, False, False, True])),
+        max_tasks=max_tasks,
+        gpu=capacity.custom.get("gpu", 0),
+    )
+
+
+def _named(nodes: Sequence[NodeView], seed: int = 0) -> ClusterView:
+    """The nodes as a cluster, each with a name of its own."""
+    return builders.cluster(
+        [
+            msgspec.structs.replace(view, node=msgspec.structs.replace(view.node, name=f"n{at}"))
+            for at, view in enumerate(nodes)
+        ],
+        seed=seed,
+    )
+
+
+def _in_turn(tasks: Sequence[TaskView]) -> list[list[TaskView]]:
+    """The tasks as groups of one, each with an id and a turn of its own."""
+    return [
+        [msgspec.structs.replace(task, id=builders.identity(f"{at}"), name=f"task[{at}]", order=at)]
+        for at, task in enumerate(tasks)
+    ]
+
+
+_clusters: Final = st.builds(_named, st.lists(_nodes(), min_size=1, max_size=6), seed=st.integers(0, 99))
+_groups: Final = st.lists(_tasks, min_size=1, max_size=8).map(_in_turn)
+_examples: Final = settings(
+    deadline=None,
+    max_examples=50,
+    phases=[phase for phase in Phase if phase is not Phase.explain],  # which takes longer than all others
+    suppress_health_check=[HealthCheck.differing_executors, HealthCheck.too_slow],
+)
+
+
+class SchedulerContract:
+    """The tests; pytest finds them in your subclass, if its name begins with ``Test``."""
+
+    def make_scheduler(self) -> Scheduler:
+        """Return a new strategy, made with the same options each time."""
+        raise NotImplementedError
+
+    def test_it_is_a_scheduler_and_says_what_its_costs_depend_on(self) -> None:
+        """It derives from ``minorch.Scheduler``; ``depends_on`` is one of the three words."""
+        scheduler = self.make_scheduler()
+        assert isinstance(scheduler, Scheduler), f"{scheduler!r} is no minorch.Scheduler"
+        known = ("node", "job", "anything")
+        assert scheduler.depends_on in known, f"depends_on is {scheduler.depends_on!r}, none of {known}"
+
+    @_examples
+    @given(cluster=_clusters, task=_tasks)
+    def test_it_picks_one_of_the_nodes_it_is_offered_at_a_finite_cost(
+        self, cluster: ClusterView, task: TaskView
+    ) -> None:
+        """For every task that fits somewhere, whatever the nodes look like."""
+        offered = [view for view in cluster.nodes if refusal(task, view) is None]
+        assume(offered)
+        scheduler = self.make_scheduler()
+        scheduler.begin(cluster)
+        try:
+            node, cost = ask(scheduler, task, offered)
+        except PluginError as error:
+            raise AssertionError(str(error)) from error
+        assert any(node is view for view in offered)
+        assert math.isfinite(cost)
+
+    @_examples
+    @given(cluster=_clusters, groups=_groups)
+    def test_every_task_is_placed_unless_it_fits_nowhere(
+        self, cluster: ClusterView, groups: list[list[TaskView]]
+    ) -> None:
+        """No task is spoilt by the strategy."""
+        plan = self._plan(cluster, groups)
+        known = {placement.task.id for placement in plan.placements} | plan.blocked.keys()
+        assert known == {task.id for group in groups for task in group}
+
+    @_examples
+    @given(cluster=_clusters, groups=_groups)
+    def test_no_node_is_given_more_than_it_holds(
+        self, cluster: ClusterView, groups: list[list[TaskView]]
+    ) -> None:
+        """Placed one after the other, each task still fits."""
+        views = {view.name: view for view in cluster.nodes}
+        for placement in self._plan(cluster, groups).placements:
+            objection = refusal(placement.task, views[placement.node])
+            assert objection is None, f"{placement.node} cannot take {placement.task.name}: {objection}"
+            views[placement.node] = views[placement.node].with_task(placement.task)
+
+    @_examples
+    @given(nodes=st.lists(_nodes(), min_size=1, max_size=6), groups=_groups, seed=st.integers(0, 99))
+    def test_the_same_views_and_seed_give_the_same_plan(
+        self, nodes: list[NodeView], groups: list[list[TaskView]], seed: int
+    ) -> None:
+        """From two strategies made alike, so there is no clock and no chance but the view's."""
+        one, other = (self._plan(_named(nodes, seed), groups) for _ in range(2))
+        assert _decisions(one) == _decisions(other)
+
+    @_examples
+    @given(cluster=_clusters, groups=_groups)
+    def test_it_changes_no_view(self, cluster: ClusterView, groups: list[list[TaskView]]) -> None:
+        """Neither the nodes nor the tasks, nor anything in them."""
+        views = [*cluster.nodes, *(task for group in groups for task in group)]
+        before = [msgspec.structs.astuple(copy.deepcopy(view)) for view in views]
+        self._plan(cluster, groups)
+        assert [msgspec.structs.astuple(view) for view in views] == before
+
+    def test_a_single_node_gets_everything_that_fits(self) -> None:
+        """Also what asks for nothing."""
+        tasks = [builders.task(), builders.task(cpu=1, memory="1GiB")]
+        plan = self._plan(_named([builders.node("only")]), _in_turn(tasks))
+        assert [placement.node for placement in plan.placements] == ["n0", "n0"]
+
+    def test_tasks_that_ask_for_nothing_go_to_nodes_that_have_nothing(self) -> None:
+        """A dimension of which a node has nothing divides by nothing."""
+        nodes = [builders.node("none", cpu=0, memory=0) for _ in range(3)]
+        plan = self._plan(_named(nodes), _in_turn([builders.task()] * 3))
+        assert len(plan.placements) == 3
+
+    def test_without_nodes_every_task_waits(self) -> None:
+        """And nothing raises, also not a beginning without nodes."""
+        self.make_scheduler().begin(_named([]))
+        plan = self._plan(_named([]), _in_turn([builders.task()]))
+        assert not plan.placements
+        assert len(plan.blocked) == 1
+
+    @_examples
+    @given(turns=st.lists(st.tuples(_clusters, _groups), min_size=2, max_size=4))
+    def test_nodes_may_come_and_go_between_plans(
+        self, turns: list[tuple[ClusterView, list[list[TaskView]]]]
+    ) -> None:
+        """One strategy makes plan after plan for clusters of different size."""
+        scheduler = self.make_scheduler()
+        for cluster, groups in turns:
+            _sound(make_plan(cluster, groups, scheduler))
+
+    @_examples
+    @given(cluster=_clusters, others=st.lists(_nodes(), min_size=6, max_size=6), task=_tasks, data=st.data())
+    def test_costs_depend_only_on_what_it_says(
+        self, cluster: ClusterView, others: list[NodeView], task: TaskView, data: st.DataObject
+    ) -> None:
+        """With ``node`` or ``job``: not on other nodes, other jobs, the task's name, other candidates."""
+        scheduler = self.make_scheduler()
+        if scheduler.depends_on == "anything":
+            return
+        own_job = scheduler.depends_on == "job"
+        node = data.draw(st.sampled_from(cluster.nodes))
+        scheduler.begin(cluster)
+        cost = _cost(scheduler, task, node)
+        together = scheduler.score(task, cluster.nodes)[node.index]
+        assert together == cost, f"{cost!r} alone but {together!r} beside the other nodes"
+
+        twin = msgspec.structs.replace(task, id=builders.identity("twin"), name="its-twin", order=9)
+        if not own_job:
+            twin = msgspec.structs.replace(twin, job_id=builders.identity("green"), job="green")
+        assert _cost(scheduler, twin, node) == cost, "another task of the same shape costs something else"
+
+        renamed = msgspec.structs.replace(node, job_tasks=_renamed(node, task.job_id if own_job else None))
+        assert _cost(scheduler, task, renamed) == cost, "it depends on which other jobs the node has tasks of"
+
+        changed = [
+            view if view is node else _with_job(other, view, task.job_id) if own_job else other
+            for view, other in zip(cluster.nodes, others, strict=False)
+        ]
+        fresh, elsewhere = self.make_scheduler(), _named(changed)
+        fresh.begin(elsewhere)
+        for view in elsewhere.nodes:
+            if view.index != node.index:
+                stranger = builders.task("stranger", job="green")
+                fresh.placed(stranger, view.with_task(stranger))
+        after = _cost(fresh, task, elsewhere.nodes[node.index])
+        assert after == cost, f"{cost!r}, but {after!r} when only other nodes differ"
+
+    @_examples
+    @given(cluster=_clusters, task=_tasks)
+    def test_with_such_a_promise_the_cheapest_node_of_all_is_picked(
+        self, cluster: ClusterView, task: TaskView
+    ) -> None:
+        """With ``node`` or ``job``: an index may answer instead, so candidates and pick stay the default."""
+        scheduler = self.make_scheduler()
+        if scheduler.depends_on == "anything":
+            return
+        scheduler.begin(cluster)
+        assert list(scheduler.candidates(task, cluster.nodes)) == list(cluster.nodes), "some are left out"
+        costs = scheduler.score(task, cluster.nodes)
+        chosen = scheduler.pick(task, cluster.nodes, costs)
+        cheapest = min(cluster.nodes, key=lambda view: (costs[view.index], view.index))
+        assert chosen is cheapest, f"{chosen.name} was picked, but {cheapest.name} is the cheapest"
+
+    def _plan(self, cluster: ClusterView, groups: list[list[TaskView]]) -> Plan:
+        """A plan by a new strategy, which must not have broken its contract."""
+        return _sound(make_plan(cluster, groups, self.make_scheduler()))
+
+
+def _sound(plan: Plan) -> Plan:
+    assert not plan.broken, "\n".join(plan.broken.values())
+    return plan
+
+
+def _decisions(plan: Plan) -> list[tuple[str, str, float]]:
+    return [(placement.task.id, placement.node, placement.cost) for placement in plan.placements]
+
+
+def _cost(scheduler: Scheduler, task: TaskView, node: NodeView) -> float:
+    return scheduler.score(task, [node])[0]
+
+
+def _renamed(node: NodeView, kept: str | None) -> dict[str, int]:
+    """The node's tasks by job, under other names for all jobs but one."""
+    return {
+        job if job == kept else builders.identity(f"not {job}"): count
+        for job, count in node.job_tasks.items()
+    }
+
+
+def _with_job(node: NodeView, like: NodeView, job: str) -> NodeView:
+    """The node with as many tasks of one job as another has."""
+    jobs = {name: count for name, count in node.job_tasks.items() if name != job}
+    if job in like.job_tasks:
+        jobs[job] = like.job_tasks[job]
+    return msgspec.structs.replace(node, job_tasks=jobs)
