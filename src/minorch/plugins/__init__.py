@@ -1,0 +1,28 @@
+"""Plugins: the hooks, the records they yield, and the registry that chooses among them by name."""
+
+from minorch.plugins.hookspecs import (
+    RuntimePlugin,
+    SchedulerPlugin,
+    StorePlugin,
+    hookimpl,
+    minorch_on_event,
+    minorch_runtimes,
+    minorch_schedulers,
+    minorch_stores,
+)
+from minorch.plugins.listing import PluginInfo, PluginList
+from minorch.plugins.registry import Registry
+
+__all__ = [
+    "PluginInfo",
+    "PluginList",
+    "Registry",
+    "RuntimePlugin",
+    "SchedulerPlugin",
+    "StorePlugin",
+    "hookimpl",
+    "minorch_on_event",
+    "minorch_runtimes",
+    "minorch_schedulers",
+    "minorch_stores",
+]

@@ -1,0 +1,110 @@
+"""Every hook that a plugin may implement, and the records that hooks yield. Nothing is done here.
+
+Three factories say what there is to choose from; exactly one thing is then chosen by its name, and
+its errors surface:
+
+- :func:`minorch_schedulers` yields :class:`SchedulerPlugin` records,
+- :func:`minorch_runtimes` yields :class:`RuntimePlugin` records,
+- :func:`minorch_stores` yields :class:`StorePlugin` records.
+
+One observer is told what happened; there may be many, and their errors are kept to themselves:
+
+- :func:`minorch_on_event` is given each event.
+
+A plugin is a module or an object whose functions carry :data:`hookimpl`::
+
+    import minorch
+
+    @minorch.hookimpl
+    def minorch_schedulers():
+        yield minorch.SchedulerPlugin("fewest-tasks", FewestTasks)
+
+To have it found once it is installed, name it in the entry-point group ``minorch``::
+
+    [project.entry-points.minorch]
+    fewest-tasks = "my_package.plugin"
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import msgspec
+import pluggy
+
+from minorch.contracts import Runtime, Store
+from minorch.scheduling.scheduler import CostFunction, Scheduler
+from minorch.state.events import Event
+
+__all__ = [
+    "RuntimePlugin",
+    "SchedulerPlugin",
+    "StorePlugin",
+    "hookimpl",
+    "hookspec",
+    "minorch_on_event",
+    "minorch_runtimes",
+    "minorch_schedulers",
+    "minorch_stores",
+]
+
+hookspec = pluggy.HookspecMarker("minorch")
+"""Marks the functions of this module."""
+hookimpl = pluggy.HookimplMarker("minorch")
+"""Marks a plugin's function as an implementation of the hook of the same name."""
+
+
+class SchedulerPlugin(msgspec.Struct, frozen=True):
+    """A scheduling strategy to choose by *name*."""
+
+    name: str
+    factory: Callable[..., Scheduler | CostFunction]
+    """Called with the options that the user gives; returns a new strategy, or a function
+    ``cost(task, node)``, which becomes one."""
+    summary: str = ""
+    """What it does, in one line. Empty: the first line of the factory's docstring."""
+
+
+class RuntimePlugin(msgspec.Struct, frozen=True):
+    """A runtime to choose by *name*."""
+
+    name: str
+    factory: Callable[..., Runtime]
+    """Called with the options that the user gives; returns a new runtime."""
+    summary: str = ""
+    """What it does, in one line. Empty: the first line of the factory's docstring."""
+
+
+class StorePlugin(msgspec.Struct, frozen=True):
+    """A store to choose by *name*, which is also the scheme of its URLs."""
+
+    name: str
+    factory: Callable[..., Store]
+    """Called with the options that the user gives, or with ``url=`` the whole URL if it was chosen
+    by one; returns an open store."""
+    summary: str = ""
+    """What it does, in one line. Empty: the first line of the factory's docstring."""
+
+
+@hookspec
+def minorch_schedulers() -> Iterable[SchedulerPlugin]:  # type: ignore[empty-body]
+    """Yield the scheduling strategies that the plugin offers. Called once, when it is registered."""
+
+
+@hookspec
+def minorch_runtimes() -> Iterable[RuntimePlugin]:  # type: ignore[empty-body]
+    """Yield the runtimes that the plugin offers. Called once, when it is registered."""
+
+
+@hookspec
+def minorch_stores() -> Iterable[StorePlugin]:  # type: ignore[empty-body]
+    """Yield the stores that the plugin offers. Called once, when it is registered."""
+
+
+@hookspec
+def minorch_on_event(event: Event) -> None:
+    """Take note of *event*, which is durable by then.
+
+    Called from the thread that drives the manager, so return soon.  What it returns is ignored; what
+    it raises is counted and logged, and stops nothing.
+    """
