@@ -33,6 +33,8 @@ __all__ = ["SchedulerContract"]
 
 _JOBS: Final = ("red", "blue")
 _SHARES: Final = st.floats(0, 1)
+_MEMORY: Final[list[int | str]] = [0, 1, "64MiB", "8GiB", "100TiB"]
+_DISK: Final[list[int | str]] = [0, "1TiB"]
 
 _stats: Final[st.SearchStrategy[NodeStats]] = st.builds(
     builders.stats, cpu=_SHARES, memory=_SHARES, disk=_SHARES
@@ -52,8 +54,8 @@ def _nodes(draw: st.DrawFn) -> NodeView:
     """A node of some size, used to some extent."""
     capacity = Resources(
         cpu=draw(st.sampled_from([0, 0.1, 1, 4, 64])),
-        memory=draw(st.sampled_from([0, 1, "64MiB", "8GiB", "100TiB"])),
-        disk=draw(st.sampled_from([0, "1TiB"])),
+        memory=draw(st.sampled_from(_MEMORY)),
+        disk=draw(st.sampled_from(_DISK)),
         gpu=draw(st.sampled_from([0, 0, 2])),
     )
     used = draw(st.integers(0, 4))
