@@ -52,11 +52,9 @@ class Board:
             return [node for node in nodes if node.name not in task.avoid] or nodes
         return nodes
 
-    def place(self, task: TaskView, node: NodeView) -> NodeView:
-        """Put *task* on *node* and return the node as it is then."""
-        updated = node.with_task(task)
-        self.nodes[node.index] = updated
-        return updated
+    def update(self, node: NodeView) -> None:
+        """Take *node* as it is now that something was placed on it."""
+        self.nodes[node.index] = node
 
 
 class _Heads:
@@ -118,10 +116,12 @@ def make_plan(cluster: ClusterView, groups: Iterable[Iterable[TaskView]], schedu
                 scheduler.begin(cluster)
                 begun = True
             node, cost = ask(scheduler, task, nodes)
-            scheduler.placed(task, board.place(task, node))
+            updated = node.with_task(task)
+            scheduler.placed(task, updated)
         except Exception as error:  # noqa: BLE001  a plugin may raise anything; it is told in its own name
             broken[task.id] = _blame(scheduler, task, error)
             continue
+        board.update(updated)  # only now: a task that was spoilt takes no room
         placements.append(Placement(task=task, node=node.name, cost=cost))
     return Plan(placements=placements, blocked=blocked, broken=broken)
 
