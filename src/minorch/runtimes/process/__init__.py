@@ -2,7 +2,7 @@
 
 ``runtime`` answers the calls of the contract; each of its neighbours holds one subject.  In the order
 of a run's life: ``refusals`` and ``ports`` (what a process cannot honour, where it listens),
-``directory`` (what lies on disk), ``spawning`` (the one place that starts a process), ``exits`` and
+``files`` (what lies on disk), ``spawning`` (the one place that starts a process), ``exits`` and
 ``watcher`` (how the end is noticed), ``processes`` (identity, signals, measuring), ``output`` (the
 bounded log) and ``probing`` (health checks).
 """

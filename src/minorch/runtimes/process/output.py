@@ -1,7 +1,7 @@
 """A run's output: bounded, read from the end, followed while it grows.
 
 The file is cut in place ("copytruncate"): writers hold it open with O_APPEND and go on at its new
-end.  The newest half of the limit is kept in ``output.log.1`` beside it.  What is written between the
+end.  The newest half of the limit is kept in a file beside it, ``.log.1``.  What is written between the
 copy and the cut, some microseconds, is lost; what is written between two looks comes on top of the limit.
 """
 

@@ -14,8 +14,8 @@ from typing import Final
 from minorch.contracts import Owner, RunStatus
 from minorch.ids import RunKey
 from minorch.runtimes.process import processes
-from minorch.runtimes.process.directory import Record, RunDirectory
 from minorch.runtimes.process.exits import Ending, Exits
+from minorch.runtimes.process.files import Record, RunFiles, WrittenExit
 from minorch.runtimes.process.output import Output
 from minorch.states import Reason
 
@@ -28,15 +28,15 @@ _GONE: Final = Record(pid=0, birth="", started_at=0.0, workdir="/")
 class Run:
     """A run that this runtime started, is starting, or found."""
 
-    __slots__ = ("_status", "directory", "ended", "key", "lock", "output", "owner", "record")
+    __slots__ = ("_status", "ended", "files", "key", "lock", "output", "owner", "record")
 
-    def __init__(self, key: RunKey, owner: Owner, directory: RunDirectory) -> None:
+    def __init__(self, key: RunKey, owner: Owner, files: RunFiles) -> None:
         self.key = key
         self.owner = owner
-        self.directory = directory
+        self.files = files
         self.lock = threading.RLock()
         self.ended = threading.Event()
-        self.output = Output(directory.log)
+        self.output = Output(files.log)
         self.record: Record | None = None
         self._status: RunStatus | None = None
 
@@ -80,10 +80,10 @@ class Run:
             handle=str(record.pid),
         )
 
-    def was_over(self, record: Record | None) -> None:
+    def was_over(self, record: Record | None, written: WrittenExit | None) -> None:
         """It was found when its leader was gone: what was written down is all that is known."""
         self.record = record
-        ending, finished_at = self._written_ending()
+        ending, finished_at = self._read(written)
         self._end(ending, finished_at)
         if record is not None:
             processes.kill_survivors(record.pid, self.marks)
@@ -95,7 +95,7 @@ class Run:
             finished_at: float | None = time.time()
             processes.signal_group(self.pid, self.born, signal.SIGKILL)
             if ending.exit_code is None or self._supervised:
-                written, written_at = self._written_ending()
+                written, written_at = self._read(self.files.read()[1])
                 if written.exit_code is not None:
                     ending, finished_at = written, written_at
             if ending.exit_code is not None and not (self._supervised and ending.reason is Reason.EXITED):
@@ -107,19 +107,17 @@ class Run:
     def _supervised(self) -> bool:
         return self.record is not None and self.record.supervised
 
-    def _written_ending(self) -> tuple[Ending, float | None]:
-        written = self.directory.read_exit()
+    def _read(self, written: WrittenExit | None) -> tuple[Ending, float | None]:
         if written is None:
             return Ending.unknown(), None
-        code, by_signal, at = written
         # A shell says 128 + n for a command that signal n ended.
-        if by_signal or (self._supervised and 128 < code <= 128 + 64):
-            return Ending.signalled(code - 128), at
-        return Ending.exited(code), at
+        if written.by_signal or (self._supervised and 128 < written.code <= 128 + 64):
+            return Ending.signalled(written.code - 128), written.at
+        return Ending.exited(written.code), written.at
 
     def _write_down(self, ending: Ending) -> None:
         try:
-            self.directory.write_exit(ending.exit_code or 0, by_signal=ending.reason is Reason.KILLED)
+            self.files.append_exit(ending.exit_code or 0, by_signal=ending.reason is Reason.KILLED)
         except OSError as error:  # it is known for as long as this runtime lives
             _log.warning("how %s ended could not be written down: %s", self.key.name, error)
 

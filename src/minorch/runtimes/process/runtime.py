@@ -20,10 +20,10 @@ import psutil
 from minorch.contracts import Launch, Owner, Probe, RunStatus, RuntimeInfo, Watch
 from minorch.errors import RuntimeFault, StartFailed, UsageError
 from minorch.ids import RunKey
-from minorch.model import HealthCheck, TaskStats
+from minorch.model import HealthCheck, Task, TaskStats
 from minorch.resources import Resources
 from minorch.runtimes.process import processes
-from minorch.runtimes.process.directory import Record, Root, RunDirectory, default_root
+from minorch.runtimes.process.files import Record, Root, RunFiles, WrittenExit, default_root, write_line
 from minorch.runtimes.process.ports import Ports, port_variables
 from minorch.runtimes.process.probing import probe_command, probe_port
 from minorch.runtimes.process.refusals import refuse_unless_possible
@@ -48,7 +48,7 @@ class ProcessRuntime:
     ``host``, another user, ``security="restricted"``; ``cpu``, ``disk`` and ``pids`` are not enforced.
 
     Args:
-        root: where runs are kept, each in a directory of its own; by default
+        root: where the files of runs are kept; by default
             ``$XDG_STATE_HOME/minorch`` or ``~/.local/state/minorch``. Only you may write there.
         max_log_bytes: the most that is kept of a run's output; what it writes in a second comes on top.
         record_exits: let a small shell wait beside each run and write its exit code down, so that it is
@@ -83,7 +83,6 @@ class ProcessRuntime:
         self._ports = Ports()
         self._lock = threading.Lock()
         self._runs: dict[RunKey, Run] = {}
-        self._owners: set[Owner] = set()
         self._watcher = Watcher(max_log_bytes, self._give_back_ports)
         self._closed = False
 
@@ -111,8 +110,8 @@ class ProcessRuntime:
         with self._lock:
             run = self._runs.get(launch.key)
             if fresh := run is None:
-                directory = self._root.directory(launch.owner, launch.key)
-                run = self._runs[launch.key] = Run(launch.key, launch.owner, directory)
+                files = self._root.files(launch.owner, launch.key)
+                run = self._runs[launch.key] = Run(launch.key, launch.owner, files)
                 run.lock.acquire()
         if not fresh:
             with run.lock:  # until the thread that starts it is done
@@ -132,47 +131,40 @@ class ProcessRuntime:
     def _start(self, run: Run, launch: Launch) -> RunStatus:
         refuse_unless_possible(launch.task)
         try:
-            log = run.directory.claim()
+            claim = run.files.claim()
         except FileExistsError:
             return self._recover(run)
         except OSError as error:
-            raise StartFailed(
-                f"no directory could be made for it: {error.strerror}: {error.filename}"
-            ) from None
+            raise _no_files(error) from None
         try:
-            self._owners.add(launch.owner)
-            return self._spawn(run, launch, log)
-        except BaseException:
+            record = self._spawn(run, launch)
+            # It runs now. Where this cannot be written, it is found again by its environment.
             with contextlib.suppress(OSError):
-                run.directory.remove()
+                write_line(claim, record)
+        except StartFailed:  # and on nothing else: after that it may run, and the claim is its only trace
+            with contextlib.suppress(OSError):
+                self._root.remove(run.owner, run.files)
             raise
         finally:
-            os.close(log)
+            os.close(claim)
+        run.has_started(record)
+        status = run.status
+        self._watcher.add(run)
+        return status
 
-    def _spawn(self, run: Run, launch: Launch, log: int) -> RunStatus:
+    def _spawn(self, run: Run, launch: Launch) -> Record:
         task = launch.task
         ports = self._ports.take(task.ports) if task.ports else {}
         environment = {**self._inherited, **port_variables(ports), **launch.environment()}
         supervised = self._record_exits and can_be_supervised(environment)
+        workdir = task.workdir or run.files.work
         started_at = time.time()
         try:
-            if task.workdir is None:
-                os.mkdir(run.directory.work, 0o700)
-            workdir = task.workdir or run.directory.work
-            pid = spawn(
-                (*(task.entrypoint or ()), *task.command),
-                environment=environment,
-                workdir=workdir,
-                log=log,
-                memory=task.resources.memory,
-                record=run.directory.exit_path if supervised else None,
-            )
-        except BaseException as error:
+            pid = self._spawn_in(run, launch.task, workdir, environment, supervised)
+        except (StartFailed, OSError) as error:
             self._ports.give_back(ports)
-            if isinstance(error, OSError):
-                raise StartFailed(f"its directory could not be made: {error.strerror}") from None
-            raise
-        record = Record(
+            raise (error if isinstance(error, StartFailed) else _no_files(error)) from None
+        return Record(
             pid=pid,
             birth=processes.birth(pid) or "",
             started_at=started_at,
@@ -180,13 +172,24 @@ class ProcessRuntime:
             ports=ports,
             supervised=supervised,
         )
-        # From here on it runs; without a record it is found again by its environment.
-        with contextlib.suppress(OSError):
-            run.directory.write_record(record)
-        run.has_started(record)
-        status = run.status
-        self._watcher.add(run)
-        return status
+
+    def _spawn_in(
+        self, run: Run, task: Task, workdir: str, environment: Mapping[str, str], supervised: bool
+    ) -> int:
+        if task.workdir is None:
+            self._root.make_work(run.owner, run.files)
+        log = run.files.create_log()
+        try:
+            return spawn(
+                (*(task.entrypoint or ()), *task.command),
+                environment=environment,
+                workdir=workdir,
+                log=log,
+                memory=task.resources.memory,
+                record=run.files.record if supervised else None,
+            )
+        finally:
+            os.close(log)
 
     def inspect(self, key: RunKey) -> RunStatus | None:
         """Return what is known of a run; None if there is no trace of it."""
@@ -199,8 +202,8 @@ class ProcessRuntime:
     def list_runs(self, owner: Owner) -> Sequence[RunStatus]:
         """Return every run of *owner*; those of an earlier process are adopted and watched from now on."""
         statuses: list[RunStatus] = []
-        for key, directory in self._root.runs(owner):
-            run = self._known(key, owner, directory)
+        for key, files in self._root.runs(owner):
+            run = self._known(key, owner, files)
             with run.lock:
                 statuses.append(run.status)
         return statuses
@@ -223,18 +226,18 @@ class ProcessRuntime:
             run.kill()
 
     def remove(self, key: RunKey) -> None:
-        """Remove the directory of a run that has ended."""
+        """Remove the files of a run that has ended."""
         run = self._find(key)
         if run is None:
             return
         with run.lock:
             if run.running:
                 raise RuntimeFault(f"{key.name} still runs as process {run.pid}; kill it first")
-            self._forget(run)
             try:
-                run.directory.remove()
+                self._root.remove(run.owner, run.files)
             except OSError as error:
-                raise RuntimeFault(f"{run.directory.path} could not be removed: {error}") from error
+                raise RuntimeFault(f"{key.name} could not be removed: {error}") from error
+            self._forget(run)
 
     def logs(
         self, key: RunKey, *, follow: bool = False, tail: int | None = None, since: float | None = None
@@ -280,7 +283,7 @@ class ProcessRuntime:
             closed, self._closed = self._closed, True
         if not closed:
             self._watcher.close()
-            self._root.tidy(self._owners)
+            self._root.tidy()
 
     def _check_open(self) -> None:
         if self._closed:
@@ -302,16 +305,13 @@ class ProcessRuntime:
         found = self._root.find(key)
         return None if found is None else self._known(key, *found)
 
-    def _known(self, key: RunKey, owner: Owner, directory: RunDirectory) -> Run:
-        """The run that lies in *directory*, recovered if it is seen for the first time."""
+    def _known(self, key: RunKey, owner: Owner, files: RunFiles) -> Run:
+        """The run that has these files, recovered if it is seen for the first time."""
         with self._lock:
             run = self._runs.get(key)
             if run is not None:
                 return run
-            run = Run(key, owner, directory)
-            if not directory.claimed:
-                return run  # never started; a later start may claim it, so it is not kept
-            self._runs[key] = run
+            run = self._runs[key] = Run(key, owner, files)
             run.lock.acquire()
         try:
             self._recover(run)
@@ -324,39 +324,42 @@ class ProcessRuntime:
 
     def _recover(self, run: Run) -> RunStatus:
         """Find out what became of a run that this runtime did not start."""
-        self._owners.add(run.owner)
-        record = self._recorded(run)
+        record, written = self._recorded(run)
         if record is not None and record.birth and processes.birth(record.pid) == record.birth:
             run.has_started(record)
             self._ports.adopt(record.ports)
             status = run.status
             self._watcher.add(run)
             return status
-        run.was_over(record)
+        run.was_over(record, written)
         return run.status
 
-    def _recorded(self, run: Run) -> Record | None:
-        """Its record; if a crash came before it was written, what the running processes tell."""
+    def _recorded(self, run: Run) -> tuple[Record | None, WrittenExit | None]:
+        """What was written down; if a crash came before the record, what the running processes tell."""
         deadline = time.monotonic() + _SETTLE_S
-        while (record := run.directory.read_record()) is None:
-            if run.directory.age_s() > _SETTLE_S or time.monotonic() > deadline:
-                break
+        record, written = run.files.read()
+        while record is None and run.files.age_s < _SETTLE_S and time.monotonic() < deadline:
             time.sleep(0.01)  # whoever claimed it is probably about to write it
+            record, written = run.files.read()
         if record is not None:
-            return record
+            return record, written
         leaders = processes.find_by_environment(run.marks)
         if not leaders or (born := processes.birth(leaders[0])) is None:
-            return None
+            return None, written
         record = Record(
             pid=leaders[0],
             birth=born,
             started_at=time.time(),
-            workdir=run.directory.work,
+            workdir=run.files.work,
             supervised=self._record_exits,
         )
         with contextlib.suppress(OSError):
-            run.directory.write_record(record)
-        return record
+            run.files.append(record)
+        return record, written
+
+
+def _no_files(error: OSError) -> StartFailed:
+    return StartFailed(f"its files could not be made: {error.strerror}: {error.filename}")
 
 
 def _cores() -> int:

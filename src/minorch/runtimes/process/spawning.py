@@ -35,7 +35,7 @@ _SHELL_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 # The shell acts on it only after the command has ended: a signal to the group reaches the command alone.
 _SUPERVISE: Final = (
     "record=$1; shift; trap : TERM INT HUP QUIT USR1 USR2 ALRM; "
-    '"$@"; code=$?; echo "$code" >"$record"; exit "$code"'
+    '"$@"; code=$?; echo "$code" >>"$record"; exit "$code"'
 )
 
 
