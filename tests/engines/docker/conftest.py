@@ -56,7 +56,9 @@ class Story:
         self.api = api
         self.owner = Owner(secrets.token_hex(16), "node-1")
 
-    def launch(self, *command: str, key: RunKey | None = None, owner: Owner | None = None, **fields: Any) -> Launch:
+    def launch(
+        self, *command: str, key: RunKey | None = None, owner: Owner | None = None, **fields: Any
+    ) -> Launch:
         """A launch of a task of busybox, without a network unless one is named."""
         fields.setdefault("image", engine.IMAGE)
         fields.setdefault("networks", ["none"])
@@ -131,6 +133,7 @@ def free_port() -> int:
 
 # -- a second engine ----------------------------------------------------------------------------------------
 
+_UNSHARE = ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
 _INIT = """
 mount -t tmpfs tmpfs /run && ip link set lo up
 while :; do
@@ -149,8 +152,7 @@ class SecondEngine:
         self.folder = folder
         self.url = f"unix://{folder}/socket"
         self._init = subprocess.Popen(
-            ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
-            + ["sh", "-c", _INIT, str(folder)],
+            [*_UNSHARE, "sh", "-c", _INIT, str(folder)],
             env={**os.environ, "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"},
             stdin=subprocess.DEVNULL,
         )
@@ -176,7 +178,9 @@ def second_engine(engine_url: str) -> Iterator[SecondEngine]:
     """An engine of the test's own, with the busybox image."""
     if os.geteuid() != 0 or not shutil.which("dockerd", path=f"{os.environ['PATH']}:/usr/sbin"):
         required("a second engine needs root and dockerd")
-    second = SecondEngine(Path(tempfile.mkdtemp(prefix="minorch-engine-", dir="/tmp")))  # short: a socket's path
+    second = SecondEngine(
+        Path(tempfile.mkdtemp(prefix="minorch-engine-", dir="/tmp"))
+    )  # short: a socket's path
     try:
         second.wait()
         engine.make_image(f"{second.folder}/socket")
@@ -201,7 +205,9 @@ class Registry:
             f"http: {{addr: '{self.host}'}}\n"
         )
         with (folder / "log").open("wb") as log:
-            self._process = subprocess.Popen(["docker-registry", "serve", str(config)], stdout=log, stderr=log)
+            self._process = subprocess.Popen(
+                ["docker-registry", "serve", str(config)], stdout=log, stderr=log
+            )
 
     def answers(self) -> bool:
         """Whether it serves."""
@@ -222,9 +228,9 @@ class Registry:
         return f"{target}:{tag}"
 
     def corrupt(self) -> None:
-        """Damage every large blob, as a failing disk would."""
+        """Damage every layer, as a failing disk would."""
         for blob in (self.folder / "data").rglob("data"):
-            if blob.is_file() and blob.stat().st_size > 10_000:
+            if blob.is_file() and blob.read_bytes()[:2] == b"\x1f\x8b":
                 blob.write_bytes(b"x" * blob.stat().st_size)
 
     def close(self) -> None:

@@ -34,8 +34,9 @@ def test_a_command_may_end_well_when_it_is_terminated(story: Story):
 
 def test_the_images_stop_signal_is_used(story: Story):
     container = story.api.create_container("busybox:latest", ["true"], stop_signal="SIGUSR1")
-    name = f"minorch-stop-{story.owner.cluster_id}:1"
-    story.api.commit(container["Id"], *name.split(":"))
+    repository = f"minorch-stop-{story.owner.cluster_id}"
+    name = f"{repository}:1"
+    story.api.commit(container["Id"], repository, "1")
     try:
         script = "trap 'exit 7' USR1; echo ready; while :; do sleep 0.05; done"
         launch = story.start("sh", "-c", script, image=name)

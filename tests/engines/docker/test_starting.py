@@ -219,10 +219,10 @@ def test_ports_are_told_random_and_fixed(story: Story, free_port: int):
 
 
 def test_no_error_shows_a_secret(story: Story, monkeypatch: pytest.MonkeyPatch):
-    from minorch.runtimes.docker import starting
+    from minorch.runtimes.docker import starting, translation
 
     secret = 'hunter2"\\quoted'
-    original = starting.create_body
+    original = translation.create_body
 
     def with_nul(launch, policy, host):
         body = original(launch, policy, host)

@@ -185,7 +185,9 @@ def test_closing_ends_the_watchs_threads_promptly_and_twice_is_fine(story: Story
     watch.close()
     watch.close()
     assert time.monotonic() - begun < 2
-    eventually(lambda: not [t for t in threading.enumerate() if t.name.startswith("minorch-docker")], "their end")
+    eventually(
+        lambda: not [t for t in threading.enumerate() if t.name.startswith("minorch-docker")], "their end"
+    )
 
 
 def test_closing_the_runtime_ends_its_watches_and_leaves_runs_alone(story: Story, engine_url: str):
@@ -197,7 +199,9 @@ def test_closing_the_runtime_ends_its_watches_and_leaves_runs_alone(story: Story
     assert heard.next() is None
     runtime.close()
     runtime.close()
-    eventually(lambda: not [t for t in threading.enumerate() if t.name.startswith("minorch-docker")], "their end")
+    eventually(
+        lambda: not [t for t in threading.enumerate() if t.name.startswith("minorch-docker")], "their end"
+    )
     status = story.runtime.inspect(launch.key)
     assert status is not None
     assert msgspec.structs.replace(status, started_at=None).phase == "running"

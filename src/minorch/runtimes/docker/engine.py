@@ -285,9 +285,22 @@ class Engine:
             )
         except failures() as error:
             raise unreachable(error, self.url) from None
+        if self.socket_path is not None:
+            self._mend(client, connections)
         client.trust_env = False  # neither proxies nor REQUESTS_CA_BUNDLE from the environment
         client.proxies = {}
         return client
+
+    def _mend(self, client: APIClient, connections: int) -> None:
+        from minorch.runtimes.docker.transport import UnixAdapter
+
+        adapter = UnixAdapter(
+            f"http+unix://{self.socket_path}",
+            self.timeout_s,  # type: ignore[arg-type]  # as above
+            pool_connections=1,
+            max_pool_size=connections,
+        )
+        client.mount("http+docker://", adapter)
 
     def _negotiate(self, client: APIClient) -> str:
         """Ask which API versions it speaks; the newest that both know is used from then on."""

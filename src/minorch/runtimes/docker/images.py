@@ -63,7 +63,7 @@ def _inspect(engine: Engine, reference: Reference) -> dict[str, Any] | None:
     except Refused as refusal:
         if refusal.status == 404:
             return None
-        raise
+        raise start_failure(refusal.text) from None
 
 
 def _pull(engine: Engine, reference: Reference, progress: Callable[[str], None]) -> str:

@@ -10,7 +10,9 @@ from minorch.errors import StartFailed
 __all__ = ["Reference", "parse_reference"]
 
 _PART: Final = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
-_HOST: Final = r"(?:[A-Za-z0-9](?:[A-Za-z0-9\-.]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\])(?::[0-9]{1,5})?"
+_NAME: Final = r"(?:[A-Za-z0-9](?:[A-Za-z0-9\-.]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\])"
+_HOST: Final = rf"(?:localhost|(?=[^/]*[.:]){_NAME}(?::[0-9]{{1,5}})?)"
+"""The first part is a registry only if it has a dot or a port, or is localhost; else it is a user's name."""
 _REFERENCE: Final = re.compile(
     rf"(?P<repository>(?:{_HOST}/)?{_PART}(?:/{_PART})*)"
     r"(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.\-]{0,127}))?"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +24,7 @@ class Stream:
         self._response = response
         self._url = url
         self._socket = _socket(response)
+        self._reading = False
         self.closed = False
         if self._socket is not None:
             self._socket.settimeout(silence_s)
@@ -32,6 +35,7 @@ class Stream:
         Raises:
             EngineUnavailable: the connection broke, or was silent for too long.
         """
+        self._reading = True
         chunked = getattr(self._response.raw, "chunked", False)
         try:
             # Unchunked (an exec's output), a size of None would wait for the end and keep it all.
@@ -43,7 +47,9 @@ class Stream:
             if not self.closed:
                 raise
         finally:
-            self.close()
+            self._reading = False
+            self.closed = True
+            self._let_go()
 
     def close(self) -> None:
         """End it. Closing twice is fine."""
@@ -51,10 +57,13 @@ class Stream:
             return
         self.closed = True
         if self._socket is not None:
-            try:
-                self._socket.shutdown(2)  # wakes a reader, which close() alone does not
-            except failures():
-                pass  # it is closed already
+            with contextlib.suppress(*failures()):  # it may be closed already
+                self._socket.shutdown(socket.SHUT_RDWR)  # wakes a reader, who then lets go
+        if not self._reading:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        self._response.close()
         self._client.close()
 
 

@@ -20,7 +20,7 @@ from minorch.runtimes.docker.labels import key_of, owner_filter
 from minorch.runtimes.docker.status import ended
 from minorch.runtimes.docker.streams import Stream
 
-__all__ = ["EventWatch"]
+__all__ = ["EventWatch", "from_event"]
 
 logger: Final = logging.getLogger("minorch.runtimes.docker")
 _RELIST_S: Final = 60.0
@@ -107,7 +107,7 @@ class EventWatch:
             return
         status = self._containers.inspect_id(container_id)
         if status is None and action == "die":
-            status = _from_event(event)
+            status = from_event(event)
         if status is not None:
             self._tell(status)
 
@@ -135,7 +135,7 @@ class EventWatch:
                 logger.exception("the callback of a watch failed")
 
 
-def _from_event(event: dict[str, Any]) -> RunStatus | None:
+def from_event(event: dict[str, Any]) -> RunStatus | None:
     """What the event itself tells of a container that was removed right after its end."""
     actor = event.get("Actor") or {}
     attributes = actor.get("Attributes") or {}
