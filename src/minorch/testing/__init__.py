@@ -1,1 +1,5 @@
-"""Suites of tests that a plugin's author runs against a runtime, a store or a scheduler of their own."""
+"""For authors of plugins: the suites of tests that the built-in runtimes, stores and schedulers pass.
+
+Each suite is a class of pytest tests in a module of its own; subclass it in your tests and say how
+your object is made.  These modules import pytest; nothing else in minorch does, nor does it import them.
+"""

@@ -92,12 +92,12 @@ class Run:
         """Its leader has ended: kill what it left behind, write down how it ended, and let it go."""
         with self.lock:
             ending = exits.peek(self)
-            finished_at: float | None = time.time()
+            finished_at = time.time()
             processes.signal_group(self.pid, self.born, signal.SIGKILL)
             if ending.exit_code is None or self._supervised:
-                written, written_at = self._read(self.files.read()[1])
+                written, _ = self._read(self.files.read()[1])
                 if written.exit_code is not None:
-                    ending, finished_at = written, written_at
+                    ending = written
             if ending.exit_code is not None and not (self._supervised and ending.reason is Reason.EXITED):
                 self._write_down(ending)
             exits.reap(self)
@@ -110,10 +110,12 @@ class Run:
     def _read(self, written: WrittenExit | None) -> tuple[Ending, float | None]:
         if written is None:
             return Ending.unknown(), None
+        # A file's time is that of the kernel's last tick, some milliseconds ago.
+        at = max(written.at, self.record.started_at if self.record else 0.0)
         # A shell says 128 + n for a command that signal n ended.
         if written.by_signal or (self._supervised and 128 < written.code <= 128 + 64):
-            return Ending.signalled(written.code - 128), written.at
-        return Ending.exited(written.code), written.at
+            return Ending.signalled(written.code - 128), at
+        return Ending.exited(written.code), at
 
     def _write_down(self, ending: Ending) -> None:
         try:
