@@ -27,7 +27,7 @@ from minorch.state.events import Event
 from minorch.state.pictures import JobInfo, NodeInfo, TaskInfo, job_info, node_info, task_info
 from minorch.state.records import MetaRecord, TaskRecord
 from minorch.state.tables import ClusterState, JobEntry, NodeEntry
-from minorch.states import Reason
+from minorch.states import JobState, Reason
 
 if TYPE_CHECKING:
     from random import Random
@@ -293,6 +293,14 @@ class Manager:
             NotFound: there is none, or it was forgotten.
         """
         return job_info(self._desk.state, self._job(job_id))
+
+    def job_state(self, job_id: str) -> JobState:
+        """A job's state alone, which costs nothing however many tasks it has.
+
+        Raises:
+            NotFound: there is none, or it was forgotten.
+        """
+        return self._job(job_id).record.state
 
     def jobs(self) -> tuple[JobInfo, ...]:
         """A picture of every job that is remembered, in the order of submission."""

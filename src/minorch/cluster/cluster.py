@@ -1,0 +1,350 @@
+"""The Cluster: a manager, its workers and their drivers, wired together in one process."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType, TracebackType
+from typing import Final, Self
+
+from minorch.builtins import default_registry
+from minorch.cluster.handles import JobHandle, TaskHandle
+from minorch.cluster.setup import choose_runtime, choose_scheduler, choose_store, make_nodes
+from minorch.cluster.tables import html_table, node_rows, text_table
+from minorch.contracts import Runtime, Store
+from minorch.drivers import ManagerDriver, RuntimeHands, SteadyClock, WorkerDriver
+from minorch.errors import ClusterClosed, NotFound, UsageError, did_you_mean
+from minorch.manager import Manager, ManagerConfig
+from minorch.messages import Assign
+from minorch.model import Job, Node, Task
+from minorch.plugins import Registry
+from minorch.scheduling import CostFunction, Explanation, Scheduler
+from minorch.state.events import Event
+from minorch.state.pictures import JobInfo, NodeInfo, TaskInfo
+from minorch.worker import WorkerConfig
+
+__all__ = ["Cluster"]
+
+_log = logging.getLogger("minorch")
+_MARGIN_S: Final = 15.0
+"""How much longer than the longest grace the cluster waits for its tasks to end when it closes."""
+_JOIN_S: Final = 5.0
+_START_S: Final = 10.0
+
+
+class Cluster:
+    """Runs jobs on this machine, or on the machine of one engine.
+
+    It works from the moment it is made, in threads of its own, until :meth:`close` or the end of the
+    ``with`` block; then everything it runs is stopped and removed, unless *detach* was asked for.
+
+    Args:
+        workers: how many workers share the machine evenly, or their nodes one by one; a ``Node``
+            without a capacity gets an even share of what the others leave.
+        runtime: what runs the tasks: ``"docker"``, ``"process"``, the name of a plugin, an object; or
+            ``"auto"``: Docker if an engine answers, else plain processes (:attr:`why` tells).
+        scheduler: what chooses nodes: a name, a :class:`~minorch.Scheduler`, or a function
+            ``cost(task, node)``.
+        store: where the state is kept: ``"memory"``, ``"sqlite:///path.db"``, a path, or an object.
+            A cluster that is opened on a durable store goes on where the last one stopped.
+        plugins: modules or objects with plugin hooks, for this cluster alone.
+        registry: the plugins to choose from; None: the built-in ones and *plugins*.
+        detach: at the end leave running what runs; needs a durable store, with which the next
+            cluster finds it again.
+        seed: makes the scheduler's random choices repeatable.
+        manager_config: the manager's waits and bounds.
+        worker_config: the workers' waits and bounds.
+
+    Raises:
+        UnknownPlugin: nothing of a given name is registered.
+        EngineUnavailable: the engine does not answer.
+        StoreError: the store cannot be opened.
+        UsageError: an argument makes no sense; the message says which.
+    """
+
+    def __init__(
+        self,
+        workers: int | Sequence[Node] = 1,
+        *,
+        runtime: str | Runtime = "auto",
+        scheduler: str | Scheduler | CostFunction = "least-loaded",
+        store: str | Path | Store = "memory",
+        plugins: Sequence[object] = (),
+        registry: Registry | None = None,
+        detach: bool = False,
+        seed: int | None = None,
+        manager_config: ManagerConfig | None = None,
+        worker_config: WorkerConfig | None = None,
+    ) -> None:
+        self._closed = True  # until everything stands
+        self._registry = registry if registry is not None else default_registry()
+        for plugin in plugins:
+            self._registry.register(plugin)
+        strategy = choose_scheduler(scheduler, self._registry)
+        if detach and store == "memory":
+            raise UsageError(
+                'detach=True needs a store that lasts, or nobody could find the tasks again: store="sqlite:///jobs.db"'
+            )
+        self._detach = detach
+        chosen = choose_runtime(runtime, self._registry, durable=store != "memory")
+        self._chosen = chosen
+        self.why = chosen.why
+        """Why the tasks run on this runtime."""
+        self._workers: dict[str, WorkerDriver] = {}
+        self._hands = RuntimeHands(chosen.runtime)
+        self._store: Store | None = None
+        self._own_store = False
+        clock = SteadyClock()
+        try:
+            nodes = make_nodes(workers, chosen)
+            self._store, self._own_store = choose_store(store, self._registry)
+            self._manager = ManagerDriver(
+                strategy,
+                self._store,
+                send=self._carry,
+                on_events=self._tell_observers,
+                config=manager_config,
+                clock=clock,
+                seed=seed,
+            )
+            starts = max(1, chosen.runtime.concurrency)
+            config = worker_config or WorkerConfig(max_starting=2 * starts, max_removing=starts)
+            for node in nodes:
+                self._workers[node.name] = WorkerDriver(
+                    node,
+                    self._hands,
+                    cluster_id=self._manager.cluster_id,
+                    send=self._manager.receive,
+                    config=config,
+                    clock=clock,
+                )
+            self._manager.start()
+            for worker in self._workers.values():
+                worker.start()
+            self._closed = False
+            self._await_nodes()
+        except BaseException:
+            self._closed = True
+            self._end_threads()
+            raise
+        _log.info("cluster of %d workers on runtime %s: %s", len(nodes), chosen.runtime.name, chosen.why)
+
+    def _await_nodes(self) -> None:
+        """Wait until every worker was heard of, so that a job can be judged by what there is."""
+        deadline = time.monotonic() + _START_S
+        while time.monotonic() < deadline:
+            ready = {node.name for node in self.nodes if node.ready}
+            if ready >= self._workers.keys():
+                return
+            time.sleep(0.002)
+        _log.warning("not all workers are ready after %g s: %s", _START_S, self.nodes)
+
+    def _carry(self, message: Assign) -> None:
+        worker = self._workers.get(message.worker)
+        if worker is not None:  # a node of an earlier cluster on this store may not be there any more
+            worker.receive(message)
+
+    def _tell_observers(self, events: Sequence[Event]) -> None:
+        for event in events:
+            self._registry.emit(event)
+
+    # -- jobs ---------------------------------------------------------------------------------
+
+    def submit(self, job: Job | Task) -> JobHandle:
+        """Accept a job, or a single task as a job of its name, and return at once.
+
+        When this returns, the job is in the store: it is not lost if the process ends.
+
+        Raises:
+            UnschedulableError: a task of it fits on no node, even an empty one.
+            UsageError: a job of that name is not over yet, or it is neither job nor task.
+            StoreError: the store cannot be written.
+            ClusterClosed: the cluster was closed.
+        """
+        self._check_open()
+        if isinstance(job, Task):
+            job = Job(job.name, [job])
+        if not isinstance(job, Job):
+            raise UsageError(f"submit() takes a Job or a Task, not a {type(job).__name__}")
+        submitted = job
+        job_id = self._manager.call(lambda manager, now: manager.submit(submitted, now))
+        return JobHandle(self, job_id, job.name)
+
+    @property
+    def jobs(self) -> Mapping[str, JobHandle]:
+        """The jobs that are remembered, by name; of several with one name the latest."""
+        jobs = self._manager.ask(lambda manager, now: manager.jobs())
+        return MappingProxyType({job.name: JobHandle(self, job.id, job.name) for job in jobs})
+
+    @property
+    def tasks(self) -> Sequence[TaskInfo]:
+        """A picture of every task of every job that is remembered."""
+        jobs = self._manager.ask(lambda manager, now: manager.jobs())
+        return tuple(task for job in jobs for task in job.tasks)
+
+    def explain(self, task: TaskHandle | str) -> Explanation:
+        """Why a task is where it is, or why it is nowhere.
+
+        Args:
+            task: a handle, or ``"job/task"``.
+
+        Raises:
+            NotFound: there is no such task.
+        """
+        task_id = self._find_task(task) if isinstance(task, str) else task.id
+        return self._manager.ask(lambda manager, now: manager.explain(task_id, now))
+
+    def _find_task(self, name: str) -> str:
+        job_name, _, task_name = name.partition("/")
+        job = self._manager.ask(lambda manager, now: manager.job(job_name))
+        names = {task.name: task.id for task in job.tasks}
+        if task_name not in names:
+            raise NotFound(f'job "{job_name}" has no task "{task_name[:70]}"{did_you_mean(task_name, names)}')
+        return names[task_name]
+
+    # -- nodes and events ---------------------------------------------------------------------
+
+    @property
+    def nodes(self) -> Sequence[NodeInfo]:
+        """A picture of every node."""
+        return self._manager.ask(lambda manager, now: manager.nodes())
+
+    def cordon(self, node: str) -> None:
+        """Place nothing new on a node from now on.
+
+        Raises:
+            NotFound: there is no such node.
+        """
+        self._manager.call(lambda manager, now: manager.cordon(node, now))
+
+    def uncordon(self, node: str) -> None:
+        """Place tasks on a node again.
+
+        Raises:
+            NotFound: there is no such node.
+        """
+        self._manager.call(lambda manager, now: manager.cordon(node, now, cordoned=False))
+
+    def drain(self, node: str) -> None:
+        """Cordon a node, stop its tasks there and place them on others.
+
+        Raises:
+            NotFound: there is no such node.
+        """
+        self._manager.call(lambda manager, now: manager.drain(node, now))
+
+    def events(self, since: int = 0) -> Sequence[Event]:
+        """What happened, oldest first: the remembered events with a number above *since*."""
+        return self._manager.ask(lambda manager, now: manager.events(since))
+
+    # -- what handles need --------------------------------------------------------------------
+
+    @property
+    def manager(self) -> ManagerDriver:
+        """The driver of the manager, for those who build on it."""
+        return self._manager
+
+    def runtime_of(self, node: str) -> Runtime:
+        """The runtime that runs a node's tasks.
+
+        Raises:
+            ClusterClosed: the cluster was closed.
+        """
+        self._check_open()
+        return self._chosen.runtime
+
+    @property
+    def runtime(self) -> str:
+        """The name of the runtime."""
+        return self._chosen.runtime.name
+
+    @property
+    def registry(self) -> Registry:
+        """The plugins that this cluster chooses from."""
+        return self._registry
+
+    # -- the end ------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Stop and remove everything that runs, unless detached, and end all threads. Closing twice is fine.
+
+        A task that ignores the request to end is killed after its grace.
+        """
+        if self._closed:
+            return
+        try:
+            if not self._detach:
+                self._stop_everything()
+        finally:
+            self._closed = True
+            self._end_threads()
+
+    def _stop_everything(self) -> None:
+        """Stop all jobs, wait for their ends, and have what is left of them removed."""
+        manager = self._manager
+        jobs, grace_s = manager.call(_stop_open_jobs)
+        deadline = time.monotonic() + grace_s + _MARGIN_S
+        for job in jobs:
+            try:
+                JobHandle(self, job.id, job.name).wait(max(0.0, deadline - time.monotonic()))
+            except TimeoutError as error:
+                _log.warning("closing although %s", error)
+        manager.call(_release_all)
+        deadline = time.monotonic() + _MARGIN_S
+        for name, worker in self._workers.items():
+            if not worker.wait_idle(max(0.0, deadline - time.monotonic())):
+                _log.warning("something of its tasks is left at worker %s", name)
+
+    def _end_threads(self) -> None:
+        for worker in self._workers.values():
+            worker.close(_JOIN_S)
+        manager: ManagerDriver | None = getattr(self, "_manager", None)
+        if manager is not None:
+            manager.close(_JOIN_S)
+        self._hands.close(_JOIN_S)
+        if self._chosen.ours:
+            self._chosen.runtime.close()
+        if self._store is not None and self._own_store:
+            self._store.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClusterClosed("the cluster is closed; make a new one")
+
+    def __enter__(self) -> Self:
+        self._check_open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def table(self) -> str:
+        """Its nodes as a table to print."""
+        return text_table(node_rows(self.nodes))
+
+    def _repr_html_(self) -> str:
+        return html_table(repr(self), node_rows(self.nodes))
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else f"{len(self._workers)} workers"
+        return f"<Cluster {state}, runtime {self._chosen.runtime.name}>"
+
+
+def _stop_open_jobs(manager: Manager, now: float) -> tuple[list[JobInfo], float]:
+    """Stop every job that is not over; also the longest grace of their tasks, in seconds."""
+    jobs = [job for job in manager.jobs() if not job.state.terminal]
+    tasks = [task for job in jobs for task in job.tasks if not task.state.terminal]
+    grace_s = max((manager.spec(task.id).stop_grace_s for task in tasks), default=0.0)
+    for job in jobs:
+        manager.stop(job.id, now)
+    return jobs, grace_s
+
+
+def _release_all(manager: Manager, now: float) -> None:
+    """Have the workers forget what is left of every job."""
+    for job in manager.jobs():
+        manager.release(job.id, now)

@@ -1,0 +1,335 @@
+"""What ``submit`` returns: live views of a job and of its tasks, and what can be asked of them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Protocol
+
+from minorch.cluster.tables import html_table, task_rows, text_table
+from minorch.errors import JobFailed, MinorchError, NotFound, RuntimeFault
+from minorch.ids import RunKey
+from minorch.model import TaskStats
+from minorch.state.events import Event
+from minorch.state.pictures import AttemptInfo, JobInfo, TaskInfo
+from minorch.states import JobState, Reason, TaskState
+
+if TYPE_CHECKING:
+    from minorch.contracts import Runtime
+    from minorch.drivers import ManagerDriver
+
+__all__ = ["ClusterAccess", "JobHandle", "TaskHandle"]
+
+_LOG_BYTES = 16 * 1024 * 1024
+_EVIDENCE_TASKS = 5
+_EVIDENCE_LINES = 5
+
+
+class ClusterAccess(Protocol):
+    """What a handle needs of its cluster."""
+
+    @property
+    def manager(self) -> ManagerDriver:
+        """The manager's driver."""
+
+    def runtime_of(self, node: str) -> Runtime:
+        """The runtime that runs a node's tasks."""
+
+
+class TaskHandle:
+    """One task of a submitted job, as it stands each time it is asked."""
+
+    def __init__(self, access: ClusterAccess, job: JobHandle, task_id: str, name: str) -> None:
+        self._access = access
+        self._job = job
+        self.id = task_id
+        self.name = name
+
+    def info(self) -> TaskInfo:
+        """Everything that is known of it, as a frozen picture.
+
+        Raises:
+            NotFound: its job was forgotten.
+        """
+        last = self._job.last
+        if last is not None:
+            for task in last.tasks:
+                if task.id == self.id:
+                    try:
+                        return self._access.manager.ask(lambda manager, now: manager.task(self.id))
+                    except NotFound:
+                        return task
+        return self._access.manager.ask(lambda manager, now: manager.task(self.id))
+
+    @property
+    def state(self) -> TaskState:
+        """PENDING, SCHEDULED, RUNNING, COMPLETED, FAILED or STOPPED."""
+        return self.info().state
+
+    @property
+    def reason(self) -> Reason | None:
+        """Why it is over; None: it is not."""
+        return self.info().reason
+
+    @property
+    def exit_code(self) -> int | None:
+        """Its exit code; None: it has none, or it is unknown."""
+        return self.info().exit_code
+
+    @property
+    def message(self) -> str:
+        """In words: what it waits for, or how it ended."""
+        return self.info().message
+
+    @property
+    def node(self) -> str | None:
+        """Where its latest attempt is; None: it was never placed."""
+        return self.info().node
+
+    @property
+    def attempts(self) -> Sequence[AttemptInfo]:
+        """Its placements, oldest first; only the latest 16 are remembered."""
+        return self.info().attempts
+
+    @property
+    def restarts(self) -> int:
+        """How many times it was started again after a first start."""
+        return self.info().restarts
+
+    @property
+    def ports(self) -> Mapping[str, str]:
+        """Where its ports are reached: ``{"80/tcp": "127.0.0.1:32768"}``; empty: it does not run yet."""
+        attempts = self.info().attempts
+        return MappingProxyType(dict(attempts[-1].ports)) if attempts else MappingProxyType({})
+
+    @property
+    def healthy(self) -> bool | None:
+        """The verdict of its health check; None: it has none, or none yet."""
+        attempts = self.info().attempts
+        return attempts[-1].healthy if attempts else None
+
+    @property
+    def history(self) -> Sequence[Event]:
+        """What happened to it, as far as the event log remembers."""
+        events = self._access.manager.ask(lambda manager, now: manager.events())
+        return tuple(event for event in events if event.task_id == self.id)
+
+    def logs(self, *, tail: int | None = None, since: float | None = None) -> str:
+        """What its latest run wrote, at most 16 MiB from the beginning.
+
+        Args:
+            tail: only the last so many lines.
+            since: only what was written from then on, in seconds since 1970.
+
+        Raises:
+            RuntimeFault: nothing of it was started, or its container is gone.
+        """
+        runtime, key = self._run()
+        pieces: list[bytes] = []
+        room = _LOG_BYTES
+        for piece in runtime.logs(key, tail=tail, since=since):
+            pieces.append(piece[:room])
+            room -= len(piece)
+            if room <= 0:
+                break
+        return b"".join(pieces).decode("utf-8", "replace")
+
+    def follow(self, *, tail: int | None = None) -> Iterator[str]:
+        """What its latest run writes, line by line as it is written, until the run ends.
+
+        Raises:
+            RuntimeFault: nothing of it was started, or its container is gone.
+        """
+        runtime, key = self._run()
+        rest = b""
+        for piece in runtime.logs(key, follow=True, tail=tail):
+            *lines, rest = (rest + piece).split(b"\n")
+            for line in lines:
+                yield line.decode("utf-8", "replace")
+        if rest:
+            yield rest.decode("utf-8", "replace")
+
+    def stats(self) -> TaskStats | None:
+        """What was last measured of it; None: it does not run, or it was not measured yet."""
+        return self.info().stats
+
+    def _run(self) -> tuple[Runtime, RunKey]:
+        info = self.info()
+        if info.run_key is None or info.node is None:
+            words = (
+                "was never started" if not info.attempts else "has not been started, or its container is gone"
+            )
+            raise RuntimeFault(f"task {info.job}/{info.name} ({info.state}) {words}, so there are no logs")
+        return self._access.runtime_of(info.node), info.run_key
+
+    def stop(self) -> None:
+        """Have it end; returns at once."""
+        self._access.manager.call(lambda manager, now: manager.stop(self._job.id, now, task_id=self.id))
+
+    def __repr__(self) -> str:
+        try:
+            info = self.info()
+        except MinorchError as error:
+            return f"<TaskHandle {self.name}: {error}>"
+        reason = f" ({info.reason})" if info.reason is not None else ""
+        return f"<TaskHandle {info.job}/{info.name} {info.state}{reason}>"
+
+
+class JobHandle:
+    """A submitted job, as it stands each time it is asked.
+
+    ``job.wait()`` blocks, ``await job`` does not; both give the state that the job ended in and do not
+    raise when it failed.  ``job.result()`` does.
+    """
+
+    def __init__(self, access: ClusterAccess, job_id: str, name: str) -> None:
+        self._access = access
+        self.id = job_id
+        self.name = name
+        self.last: JobInfo | None = None
+        """The picture taken when it was first seen to be over; it outlives the manager's memory."""
+
+    def info(self) -> JobInfo:
+        """Everything that is known of it, as a frozen picture.
+
+        Raises:
+            NotFound: it was forgotten before this handle saw it end.
+        """
+        try:
+            info = self._access.manager.ask(lambda manager, now: manager.job(self.id))
+        except NotFound:
+            if self.last is None:
+                raise
+            return self.last
+        if info.state.terminal:
+            self.last = info
+        return info
+
+    @property
+    def state(self) -> JobState:
+        """PENDING, RUNNING, COMPLETED, FAILED or STOPPED."""
+        if self.last is not None:
+            return self.last.state
+        return self._access.manager.ask(lambda manager, now: manager.job_state(self.id))
+
+    @property
+    def message(self) -> str:
+        """In words: why it ended as it did, where that is not its tasks' doing."""
+        return self.info().message
+
+    @property
+    def tasks(self) -> Mapping[str, TaskHandle]:
+        """Its tasks by name; the instances of one are called ``greet[0]``, ``greet[1]``, ..."""
+        return MappingProxyType(
+            {task.name: TaskHandle(self._access, self, task.id, task.name) for task in self.info().tasks}
+        )
+
+    def wait(self, timeout: float | None = None) -> JobState:
+        """Wait until it is over, and return the state it ended in.
+
+        Args:
+            timeout: for how many seconds at most; None: as long as it takes.
+
+        Raises:
+            TimeoutError: it was not over in time. It goes on.
+            ClusterClosed: the cluster was closed before it was over.
+        """
+        over = threading.Event()
+        end = self._when_over(over.set)
+        try:
+            if not over.wait(timeout):
+                raise TimeoutError(f'job "{self.name}" is still {self.state} after {timeout:g} s')
+        finally:
+            end()
+        return self.info().state
+
+    def __await__(self) -> Generator[object, None, JobState]:
+        import asyncio  # only for those who have a loop, and then it is loaded
+
+        loop = asyncio.get_running_loop()
+        over = asyncio.Event()
+        end = self._when_over(lambda: loop.call_soon_threadsafe(over.set))
+        try:
+            yield from over.wait().__await__()
+        finally:
+            end()
+        return self.info().state
+
+    def _when_over(self, callback: Callable[[], object]) -> Callable[[], None]:
+        """Have *callback* called once the job is over; at once if it is."""
+        manager = self._access.manager
+
+        def check() -> None:
+            if manager.job_is_over(self.id) or manager.closed:
+                callback()
+
+        end = manager.when_changed(self.id, check)
+        check()
+        return end
+
+    def result(self, timeout: float | None = None) -> JobInfo:
+        """Wait until it is over and return how it ended, if every task completed.
+
+        Args:
+            timeout: for how many seconds at most; None: as long as it takes.
+
+        Raises:
+            JobFailed: it failed or was stopped; the message says which tasks did, why, and the end
+                of their logs.
+            TimeoutError: it was not over in time.
+        """
+        if self.wait(timeout) is JobState.COMPLETED:
+            return self.info()
+        info = self.info()
+        failures = [task for task in info.tasks if task.state is not TaskState.COMPLETED]
+        lines = [self._evidence(task) for task in failures[:_EVIDENCE_TASKS]]
+        if len(failures) > _EVIDENCE_TASKS:
+            lines.append(f"and {len(failures) - _EVIDENCE_TASKS} more tasks")
+        raise JobFailed(self.name, str(info.state), tuple(lines))
+
+    def _evidence(self, task: TaskInfo) -> str:
+        code = "" if task.exit_code is None else f", exit code {task.exit_code}"
+        where = f" on {task.node}" if task.node else ""
+        message = f": {task.message}" if task.message else ""
+        line = f"{task.name}: {task.state} ({task.reason}{code}){where}{message}"
+        if task.run_key is None or task.node is None:
+            return line
+        try:
+            log = b"".join(self._access.runtime_of(task.node).logs(task.run_key, tail=_EVIDENCE_LINES))
+        except MinorchError:
+            return line
+        return line + "".join(f"\n    | {text}" for text in log.decode("utf-8", "replace").splitlines())
+
+    def stop(self, *, wait: bool = False, timeout: float | None = None) -> None:
+        """Have all of it end. From now on nothing of it starts.
+
+        Args:
+            wait: return only when it is over.
+            timeout: then for how many seconds at most.
+
+        Raises:
+            TimeoutError: it was not over in time.
+        """
+        self._access.manager.call(lambda manager, now: manager.stop(self.id, now))
+        if wait:
+            self.wait(timeout)
+
+    def table(self) -> str:
+        """Its tasks as a table to print."""
+        return text_table(task_rows(self.info().tasks))
+
+    def _repr_html_(self) -> str:
+        info = self.info()
+        return html_table(f"job {info.name}: {info.state}", task_rows(info.tasks))
+
+    def __repr__(self) -> str:
+        try:
+            info = self.info()
+        except MinorchError as error:
+            return f"<JobHandle {self.name}: {error}>"
+        counts: dict[str, int] = {}
+        for task in info.tasks:
+            counts[str(task.state)] = counts.get(str(task.state), 0) + 1
+        tasks = ", ".join(f"{count} {state}" for state, count in counts.items())
+        return f"<JobHandle {info.name} {info.state}: {tasks}>"

@@ -1,0 +1,153 @@
+"""From what the user gave to the parts of a cluster: which runtime, which nodes, how capacity is shared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from minorch.contracts import Runtime, RuntimeInfo, Store
+from minorch.errors import EngineUnavailable, UsageError
+from minorch.model import Node
+from minorch.plugins import Registry
+from minorch.resources import Resources
+from minorch.scheduling import CostFunction, FunctionScheduler, Scheduler
+
+__all__ = ["Chosen", "choose_runtime", "choose_scheduler", "choose_store", "make_nodes"]
+
+_MOST_WORKERS: Final = 10_000
+
+
+class Chosen(msgspec.Struct, frozen=True, kw_only=True):
+    """The runtime that a cluster uses, and why."""
+
+    runtime: Runtime
+    info: RuntimeInfo
+    ours: bool
+    """Whether the cluster made it, and closes it."""
+    why: str
+
+
+def choose_runtime(wanted: str | Runtime, registry: Registry, *, durable: bool) -> Chosen:
+    """Make or take the runtime and ask it what its machine offers.
+
+    Args:
+        wanted: a registered name, a runtime, or ``"auto"``: Docker if an engine answers, else processes.
+        registry: where names are looked up.
+        durable: whether tasks are to outlive this process, so that their exit codes must be written down.
+
+    Raises:
+        UnknownPlugin: nothing of that name is registered.
+        EngineUnavailable: the engine does not answer.
+    """
+    if not isinstance(wanted, str):
+        if not isinstance(wanted, Runtime):
+            raise UsageError(f"runtime= takes a name or a runtime, not a {type(wanted).__name__}")
+        return Chosen(runtime=wanted, info=wanted.describe(), ours=False, why="as asked")
+    if wanted == "auto":
+        return _choose_by_itself(registry, durable=durable)
+    runtime = _make(wanted, registry, durable=durable)
+    return _described(runtime, "as asked")
+
+
+def _choose_by_itself(registry: Registry, *, durable: bool) -> Chosen:
+    docker = _make("docker", registry, durable=durable)
+    try:
+        return _described(docker, "a Docker Engine answers")
+    except EngineUnavailable as error:
+        why = f"no Docker Engine answers, so tasks run as plain processes ({error})"
+    return _described(_make("process", registry, durable=durable), why)
+
+
+def _make(name: str, registry: Registry, *, durable: bool) -> Runtime:
+    if name == "process" and durable:
+        return registry.make_runtime(name, record_exits=True)
+    return registry.make_runtime(name)
+
+
+def _described(runtime: Runtime, why: str) -> Chosen:
+    try:
+        info = runtime.describe()
+    except BaseException:
+        runtime.close()
+        raise
+    return Chosen(runtime=runtime, info=info, ours=True, why=why)
+
+
+def choose_scheduler(wanted: str | Scheduler | CostFunction, registry: Registry) -> Scheduler:
+    """Make or take the scheduling strategy.
+
+    Raises:
+        UnknownPlugin: nothing of that name is registered.
+        UsageError: it is none of a name, a strategy and a function.
+    """
+    if isinstance(wanted, str):
+        return registry.make_scheduler(wanted)
+    if isinstance(wanted, Scheduler):
+        return wanted
+    if isinstance(wanted, type):
+        raise UsageError(f"scheduler= takes an object; write {wanted.__name__}() instead of the class itself")
+    if callable(wanted):
+        return FunctionScheduler(wanted)
+    raise UsageError(
+        f"scheduler= takes a name, a Scheduler or a function cost(task, node), not a {type(wanted).__name__}"
+    )
+
+
+def choose_store(wanted: str | Path | Store, registry: Registry) -> tuple[Store, bool]:
+    """Make or take the store; also whether the cluster made it, and closes it.
+
+    Raises:
+        UnknownPlugin: nothing of that name is registered.
+        StoreError: it cannot be opened.
+    """
+    if isinstance(wanted, Path):
+        return registry.make_store("sqlite", path=wanted), True
+    if isinstance(wanted, str):
+        return registry.make_store(wanted), True
+    if not isinstance(wanted, Store):
+        raise UsageError(f"store= takes a name, a URL, a path or a store, not a {type(wanted).__name__}")
+    return wanted, False
+
+
+def make_nodes(workers: int | Sequence[Node], chosen: Chosen) -> tuple[Node, ...]:
+    """The nodes of a cluster on one machine; those without a capacity share what the others leave.
+
+    Raises:
+        UsageError: there are none, too many, two of one name, or they promise more than the machine has.
+    """
+    if isinstance(workers, int):
+        if isinstance(workers, bool) or not 1 <= workers <= _MOST_WORKERS:
+            raise UsageError(f"workers={workers!r}: a cluster has 1 to {_MOST_WORKERS:,} of them")
+        workers = [Node(f"worker-{number}") for number in range(1, workers + 1)]
+    nodes = list(workers)
+    for node in nodes:
+        if not isinstance(node, Node):
+            raise UsageError(f"workers= takes a number or a list of Node, not of {type(node).__name__}")
+    if not nodes:
+        raise UsageError("workers=[]: a cluster has at least one worker")
+    names = [node.name for node in nodes]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UsageError(f'two workers are called "{twice[0]}"')
+    given = sum((node.capacity for node in nodes), Resources())
+    sharing = sum(not node.capacity for node in nodes)
+    left = chosen.info.capacity - given
+    if sharing and any(amount <= 0 for name, amount in left.amounts() if name in ("cpu", "memory")):
+        raise UsageError(
+            f"the workers with a capacity take all the machine has ({chosen.info.capacity}); "
+            f"give the other {sharing} one too"
+        )
+    share = left.share(sharing) if sharing else left
+    return tuple(
+        msgspec.structs.replace(
+            node,
+            capacity=node.capacity or share,
+            runtime=chosen.runtime.name,
+            platform=chosen.info.platform,
+            address=chosen.info.address,
+        )
+        for node in nodes
+    )

@@ -1,0 +1,174 @@
+"""Carrying out a worker's actions with its runtime, in threads, and answering with facts."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import assert_never
+
+from minorch.contracts import Owner, Runtime
+from minorch.drivers.measure import Gauge
+from minorch.drivers.pool import DaemonPool
+from minorch.errors import EngineUnavailable, MinorchError, StartFailed
+from minorch.ids import RunKey
+from minorch.states import Reason
+from minorch.worker import (
+    Action,
+    Cancel,
+    Cancelled,
+    Fact,
+    Kill,
+    Listed,
+    ListRuns,
+    Probe,
+    Probed,
+    Progressed,
+    Refused,
+    Remove,
+    Removed,
+    Sample,
+    Sampled,
+    Seen,
+    Start,
+    Terminate,
+    Unreachable,
+)
+
+__all__ = ["Answer", "RuntimeHands"]
+
+Answer = Callable[[Fact], None]
+_log = logging.getLogger("minorch.drivers")
+
+
+class RuntimeHands:
+    """The threads that call one runtime. Workers that share a runtime share them.
+
+    Starts and removals, which are slow and many, wait for each other; to stop, to look and to check
+    have threads of their own, so that a stop never waits behind a hundred starts.
+
+    Args:
+        runtime: what is called.
+    """
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime = runtime
+        self._work = DaemonPool(max(1, runtime.concurrency), f"minorch-{runtime.name}-work")
+        self._control = DaemonPool(4, f"minorch-{runtime.name}-control")
+        self._checks = DaemonPool(4, f"minorch-{runtime.name}-checks")
+        self._gauge = Gauge()
+        self._cancelled: set[RunKey] = set()
+        self._starting: set[RunKey] = set()
+        self._lock = threading.Lock()
+
+    def do(self, action: Action, owner: Owner, answer: Answer) -> None:
+        """Carry out *action* for the worker *owner*; *answer* gets what came of it, in another thread."""
+        match action:
+            case Start():
+                with self._lock:
+                    self._starting.add(action.key)
+                self._work.submit(lambda: answer(self._start(action, answer)))
+            case Cancel():
+                with self._lock:
+                    if action.key in self._starting:
+                        self._cancelled.add(action.key)
+            case Remove():
+                self._work.submit(lambda: answer(self._remove(action.key)))
+            case Terminate():
+                self._control.submit(lambda: self._signal(self.runtime.terminate, action.key, answer))
+            case Kill():
+                self._control.submit(lambda: self._signal(self.runtime.kill, action.key, answer))
+            case ListRuns():
+                self._control.submit(lambda: answer(self._list(action, owner)))
+            case Probe():
+                self._checks.submit(lambda: answer(self._probe(action)))
+            case Sample():
+                self._checks.submit(lambda: answer(self._sample(action)))
+            case _:
+                assert_never(action)
+
+    def _start(self, action: Start, answer: Answer) -> Fact:
+        launch, key = action.launch, action.key
+        try:
+            if not self._is_cancelled(key):
+                self.runtime.prepare(launch, lambda words: answer(Progressed(key=key, words=words)))
+            with self._lock:
+                if key in self._cancelled:
+                    return Cancelled(key=key)
+            return Seen(status=self.runtime.start(launch))
+        except StartFailed as error:
+            return Refused(
+                key=key, reason=_reason(error.reason), message=str(error), exit_code=error.exit_code
+            )
+        except EngineUnavailable as error:
+            return Unreachable(message=str(error), key=key)
+        except MinorchError as error:
+            return Refused(key=key, reason=Reason.START_FAILED, message=str(error))
+        except Exception as error:  # noqa: BLE001  a runtime may be anybody's
+            _log.exception("runtime %s failed to start %s", self.runtime.name, key.name)
+            words = f"runtime {self.runtime.name} raised {type(error).__name__}"
+            return Refused(key=key, reason=Reason.START_FAILED, message=words)
+        finally:
+            with self._lock:
+                self._starting.discard(key)
+                self._cancelled.discard(key)
+
+    def _is_cancelled(self, key: RunKey) -> bool:
+        with self._lock:
+            return key in self._cancelled
+
+    def _remove(self, key: RunKey) -> Fact:
+        try:
+            self.runtime.remove(key)
+        except EngineUnavailable as error:
+            return Unreachable(message=str(error), key=key)
+        except Exception as error:  # noqa: BLE001  a runtime may be anybody's; it is tried again
+            return Removed(key=key, error=f"cannot be removed: {error}"[:500])
+        return Removed(key=key)
+
+    def _signal(self, signal: Callable[[RunKey], None], key: RunKey, answer: Answer) -> None:
+        """Send a signal; if that fails the worker's own timer comes back to it."""
+        try:
+            signal(key)
+        except EngineUnavailable as error:
+            answer(Unreachable(message=str(error)))
+        except Exception as error:  # noqa: BLE001  a runtime may be anybody's
+            _log.warning("runtime %s could not signal %s: %s", self.runtime.name, key.name, error)
+
+    def _list(self, action: ListRuns, owner: Owner) -> Fact:
+        try:
+            return Listed(asked=action.asked, statuses=tuple(self.runtime.list_runs(owner)))
+        except MinorchError as error:
+            return Unreachable(message=str(error))
+        except Exception as error:  # noqa: BLE001  a runtime may be anybody's
+            _log.exception("runtime %s failed to list its runs", self.runtime.name)
+            return Unreachable(message=f"runtime {self.runtime.name} raised {type(error).__name__}")
+
+    def _probe(self, action: Probe) -> Fact:
+        try:
+            return Probed(key=action.key, probe=self.runtime.probe(action.key, action.check))
+        except MinorchError as error:
+            return Unreachable(message=str(error), key=action.key)
+        except Exception as error:  # noqa: BLE001  a runtime may be anybody's
+            _log.exception("runtime %s failed to check %s", self.runtime.name, action.key.name)
+            return Unreachable(
+                message=f"runtime {self.runtime.name} raised {type(error).__name__}", key=action.key
+            )
+
+    def _sample(self, action: Sample) -> Fact:
+        try:
+            tasks = self.runtime.stats(action.keys) if action.keys else {}
+        except Exception as error:  # noqa: BLE001  figures are not worth an outage
+            _log.warning("runtime %s could not measure its runs: %s", self.runtime.name, error)
+            tasks = {}
+        return Sampled(node=self._gauge.measure(tasks=len(action.keys)), tasks=tasks)
+
+    def close(self, timeout_s: float = 5.0) -> None:
+        """Let running calls end, for at most about *timeout_s* seconds; then leave them to their fate."""
+        for pool in (self._work, self._control, self._checks):
+            if not pool.close(timeout_s):
+                _log.warning("a call to runtime %s still hangs; it is left behind", self.runtime.name)
+
+
+def _reason(text: str) -> Reason:
+    return Reason(text) if text in set(Reason) else Reason.START_FAILED

@@ -1,0 +1,291 @@
+"""The loop around one manager: calls and reports in, commits, then messages out. One thread."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import random
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import TypeVar
+
+from minorch.contracts import Change, Store
+from minorch.drivers.clock import SteadyClock, new_id
+from minorch.errors import ClusterClosed, MessageError, MinorchError, NotFound, StoreError, UsageError
+from minorch.manager import Manager, ManagerConfig, Step
+from minorch.messages import Assign, Report
+from minorch.scheduling import Scheduler
+from minorch.state.events import Event
+
+__all__ = ["ManagerDriver"]
+
+_log = logging.getLogger("minorch.drivers")
+_T = TypeVar("_T")
+_Call = tuple[Callable[[], object], "Future[object]"]
+_RETRY_S = 1.0
+
+
+class ManagerDriver:
+    """Runs a manager in a thread of its own, from :meth:`start` to :meth:`close`.
+
+    Everything that arrives while a turn is under way is taken in the next one, and a turn is one commit:
+    the busier it is, the more changes share one.
+
+    Args:
+        scheduler: the strategy; it serves this manager alone.
+        store: where the manager's rows are; it is read now and written in the manager's thread.
+        send: called in the manager's thread with each message, which names its worker; it may lose any.
+        on_events: called in the manager's thread with what happened, once it is durable.
+        config: waits and bounds.
+        clock: seconds since 1970, never going back.
+        seed: makes the scheduler's random choices repeatable; None: they are not.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        store: Store,
+        *,
+        send: Callable[[Assign], None],
+        on_events: Callable[[Sequence[Event]], None] | None = None,
+        config: ManagerConfig | None = None,
+        clock: Callable[[], float] | None = None,
+        seed: int | None = None,
+    ) -> None:
+        self._clock = clock or SteadyClock()
+        self._store = store
+        self._send = send
+        self._on_events = on_events
+        self.manager = Manager(
+            scheduler=scheduler,
+            ids=new_id,
+            random=random.Random(seed),
+            now=self._clock(),
+            rows=store.load(),
+            config=config,
+        )
+        self._lock = threading.Lock()
+        self._inbox: queue.SimpleQueue[_Call | Report | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._loop, name="minorch-manager", daemon=True)
+        self._closed = False
+        self._callbacks: dict[str, list[Callable[[], None]]] = {}
+        self._unwritten: list[Change] = []
+        self._unsent: list[Assign] = []
+        self._untold: list[Event] = []
+        self._unanswered: list[tuple[Future[object], object]] = []
+        self._changed: list[str] = []
+        self._fault: StoreError | None = None
+
+    @property
+    def cluster_id(self) -> str:
+        """The cluster's identity, the same for its whole life."""
+        return self.manager.cluster_id
+
+    @property
+    def closed(self) -> bool:
+        """Whether it has ended or is about to."""
+        return self._closed
+
+    def start(self) -> None:
+        """Begin; the manager's new epoch is durable when this returns.
+
+        Raises:
+            StoreError: the store cannot be written.
+        """
+        step = self.manager.settle(self._clock())
+        self._store.commit(step.changes)
+        self._thread.start()
+
+    def receive(self, report: Report) -> None:
+        """Hand the manager a message, from any thread."""
+        self._inbox.put(report)
+
+    def call(self, change: Callable[[Manager, float], _T], timeout_s: float | None = 30.0) -> _T:
+        """Have *change* applied to the manager and return its result once it is durable.
+
+        Args:
+            change: gets the manager and the time; calls one of its entry points.
+            timeout_s: how long to wait for the store.
+
+        Raises:
+            ClusterClosed: the driver was closed.
+            StoreError: the store cannot be written; nothing new is accepted until it can.
+        """
+        if self._closed:
+            raise ClusterClosed("the cluster is closed")
+        if threading.current_thread() is self._thread:
+            raise UsageError("an observer of events must not change the cluster from within its call")
+        future: Future[object] = Future()
+        self._inbox.put((lambda: change(self.manager, self._clock()), future))
+        try:
+            return future.result(timeout_s)  # type: ignore[return-value]  # it is what change returned
+        except TimeoutError:
+            raise StoreError(
+                f"the store did not take the change within {timeout_s:g} s; it may still do so ({self._fault})"
+            ) from None
+
+    def ask(self, question: Callable[[Manager, float], _T]) -> _T:
+        """Ask the manager something, between two turns, in the caller's thread. It must change nothing."""
+        with self._lock:
+            return question(self.manager, self._clock())
+
+    def when_changed(self, job_id: str, callback: Callable[[], None]) -> Callable[[], None]:
+        """Have *callback* called, in the manager's thread, each time a job's state changes.
+
+        Returns what ends that.
+        """
+        with self._lock:
+            self._callbacks.setdefault(job_id, []).append(callback)
+
+        def end() -> None:
+            with self._lock:
+                waiting = self._callbacks.get(job_id, [])
+                if callback in waiting:
+                    waiting.remove(callback)
+                if not waiting:
+                    self._callbacks.pop(job_id, None)
+
+        return end
+
+    def close(self, timeout_s: float = 5.0) -> None:
+        """End the thread after a last turn; the store is left open. Closing twice is fine."""
+        self._closed = True
+        self._inbox.put(None)
+        if self._thread.is_alive() and self._thread is not threading.current_thread():
+            self._thread.join(timeout_s)
+
+    # -- the loop -----------------------------------------------------------------------------
+
+    def _loop(self) -> None:
+        deadline: float | None = self._clock()
+        closing = False
+        while not closing:
+            calls: list[_Call] = []
+            reports: list[Report] = []
+            wait_s = None if deadline is None else max(0.0, deadline - self._clock())
+            try:
+                item = self._inbox.get(timeout=wait_s)
+                while True:
+                    if item is None:
+                        closing = True
+                    elif isinstance(item, Report):
+                        reports.append(item)
+                    else:
+                        calls.append(item)
+                    item = self._inbox.get_nowait()
+            except queue.Empty:
+                pass
+            try:
+                deadline = self._turn(calls, reports)
+            except Exception:  # noqa: BLE001  whatever it is, nobody may be left waiting
+                _log.exception("the manager stopped because of a bug in minorch")
+                closing = True
+            self._answer()
+        self._closed = True
+        self._give_up()
+
+    def _turn(self, calls: Sequence[_Call], reports: Sequence[Report]) -> float | None:
+        """Absorb, settle, commit; and only then send."""
+        with self._lock:
+            for change, future in calls:
+                self._apply(change, future)
+            for report in reports:
+                try:
+                    self.manager.receive(report, self._clock())
+                except MessageError as error:
+                    _log.warning("the manager refused a report: %s", error)
+            step = self.manager.settle(self._clock())
+            self._collect(step)
+            if not self._commit():
+                return self._clock() + _RETRY_S
+            messages, self._unsent = self._unsent, []
+            events, self._untold = self._untold, []
+        for message in messages:
+            self._pass_on(message)
+        if events and self._on_events is not None:
+            self._tell(self._on_events, events)
+        return step.deadline
+
+    def _apply(self, change: Callable[[], object], future: Future[object]) -> None:
+        if self._fault is not None:
+            future.set_exception(
+                StoreError(f"nothing new is accepted while the store cannot be written: {self._fault}")
+            )
+            return
+        try:
+            self._unanswered.append((future, change()))
+        except MinorchError as error:
+            future.set_exception(error)
+
+    def _collect(self, step: Step) -> None:
+        self._unwritten += step.changes
+        self._unsent += step.messages
+        self._untold += step.events
+        self._changed += step.changed_jobs
+
+    def _commit(self) -> bool:
+        if not self._unwritten:
+            return True
+        try:
+            self._store.commit(self._unwritten)
+        except StoreError as error:
+            if self._fault is None:
+                _log.error(
+                    "the store cannot be written, so nothing is sent and nothing new accepted: %s", error
+                )
+            self._fault = error
+            return False
+        self._unwritten.clear()
+        self._fault = None
+        return True
+
+    def _answer(self) -> None:
+        """Answer callers and call back those who wait, unless the store is behind."""
+        if self._unwritten:
+            return
+        answers, self._unanswered = self._unanswered, []
+        for future, result in answers:
+            future.set_result(result)
+        changed, self._changed = self._changed, []
+        for job_id in changed:
+            for callback in tuple(self._callbacks.get(job_id, ())):
+                callback()
+
+    def _pass_on(self, message: Assign) -> None:
+        try:
+            self._send(message)
+        except Exception as error:  # noqa: BLE001  the transport is the application's; messages may be lost
+            _log.warning("a message for worker %s could not be sent: %s", message.worker, error)
+
+    @staticmethod
+    def _tell(observer: Callable[[Sequence[Event]], None], events: Sequence[Event]) -> None:
+        try:
+            observer(events)
+        except Exception:  # noqa: BLE001  observers are the application's
+            _log.exception("an observer of events raised")
+
+    def _give_up(self) -> None:
+        """Answer everybody who still waits."""
+        closed = ClusterClosed("the cluster was closed")
+        for future, _ in self._unanswered:
+            future.set_exception(closed)
+        while not self._inbox.empty():
+            item = self._inbox.get()
+            if isinstance(item, tuple):
+                item[1].set_exception(closed)
+        with self._lock:
+            callbacks = [callback for waiting in self._callbacks.values() for callback in waiting]
+        for callback in callbacks:
+            callback()
+
+    def job_is_over(self, job_id: str) -> bool:
+        """Whether a job is over or forgotten, as far as is durable."""
+        with self._lock:
+            try:
+                return self.manager.job_state(job_id).terminal
+            except NotFound:
+                return True

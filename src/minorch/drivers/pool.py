@@ -1,0 +1,73 @@
+"""A small pool of daemon threads.
+
+The standard library's executor waits at interpreter exit for calls that hang, and an engine can hang:
+a guest in somebody else's program must not keep it from ending.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable
+
+__all__ = ["DaemonPool"]
+
+_log = logging.getLogger("minorch.drivers")
+
+
+class DaemonPool:
+    """Runs calls in up to *threads* daemon threads, started when there is work for them.
+
+    Args:
+        threads: how many calls may run at the same time.
+        name: what its threads are called.
+    """
+
+    def __init__(self, threads: int, name: str) -> None:
+        self._most = threads
+        self._name = name
+        self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._threads: list[threading.Thread] = []
+        self._idle = 0
+        self._closed = False
+
+    def submit(self, call: Callable[[], None]) -> None:
+        """Have *call* run soon; after :meth:`close` it is dropped. It must not raise."""
+        with self._lock:
+            if self._closed:
+                return
+            self._calls.put(call)
+            if self._idle < self._calls.qsize() and len(self._threads) < self._most:
+                thread = threading.Thread(target=self._work, name=self._name, daemon=True)
+                self._threads.append(thread)
+                thread.start()
+
+    def _work(self) -> None:
+        while True:
+            with self._lock:
+                self._idle += 1
+            call = self._calls.get()
+            with self._lock:
+                self._idle -= 1
+            if call is None:
+                return
+            try:
+                call()
+            except Exception:  # noqa: BLE001  one call must not end the pool
+                _log.exception("a call in %s raised; this is a bug in minorch", self._name)
+
+    def close(self, timeout_s: float) -> bool:
+        """Let running calls end and drop waiting ones; False if one still ran after *timeout_s* seconds."""
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                while not self._calls.empty():
+                    self._calls.get()
+                for _ in self._threads:
+                    self._calls.put(None)
+            threads = list(self._threads)
+        for thread in threads:
+            thread.join(timeout_s / len(threads))
+        return not any(thread.is_alive() for thread in threads)

@@ -1,0 +1,136 @@
+"""The loop around one worker: messages and facts in, a report and actions out. One thread."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import random
+import threading
+from collections.abc import Callable
+
+from minorch.contracts import RunStatus, Watch
+from minorch.drivers.clock import SteadyClock, new_id
+from minorch.drivers.hands import RuntimeHands
+from minorch.errors import MessageError, MinorchError
+from minorch.messages import Assign, Report
+from minorch.model import Node
+from minorch.worker import Fact, Missed, Seen, Unreachable, Worker, WorkerConfig
+
+__all__ = ["WorkerDriver"]
+
+_log = logging.getLogger("minorch.drivers")
+
+
+class WorkerDriver:
+    """Runs a worker in a thread of its own, from :meth:`start` to :meth:`close`.
+
+    Args:
+        node: what the worker's machine offers.
+        hands: the runtime, and the threads that call it.
+        cluster_id: the cluster it belongs to.
+        send: called in the worker's thread with each report; it may lose any of them.
+        config: waits and bounds.
+        clock: seconds since 1970, never going back.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        hands: RuntimeHands,
+        *,
+        cluster_id: str,
+        send: Callable[[Report], None],
+        config: WorkerConfig | None = None,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        self._clock = clock or SteadyClock()
+        self._hands = hands
+        self._send = send
+        self._worker = Worker(
+            node,
+            cluster_id=cluster_id,
+            incarnation=new_id(),
+            random=random.Random(),
+            now=self._clock(),
+            config=config,
+        )
+        self._inbox: queue.SimpleQueue[Assign | Fact | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._loop, name=f"minorch-worker-{node.name}", daemon=True)
+        self._watch: Watch | None = None
+        self._idle = threading.Event()
+
+    @property
+    def node(self) -> Node:
+        """What the worker's machine offers."""
+        return self._worker.node
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def receive(self, assign: Assign) -> None:
+        """Hand the worker a message, from any thread."""
+        self._inbox.put(assign)
+
+    def wait_idle(self, timeout_s: float) -> bool:
+        """Wait until nothing of any task is left at the worker; False if something is after *timeout_s*."""
+        return self._idle.wait(timeout_s)
+
+    def close(self, timeout_s: float = 5.0) -> None:
+        """End the thread; what runs goes on. Closing twice is fine."""
+        if self._watch is not None:
+            self._watch.close()
+        self._inbox.put(None)
+        if self._thread.is_alive() and self._thread is not threading.current_thread():
+            self._thread.join(timeout_s)
+
+    # -- the loop -----------------------------------------------------------------------------
+
+    def _loop(self) -> None:
+        self._begin_watch()
+        deadline = self._clock()
+        while True:
+            try:
+                item = self._inbox.get(timeout=max(0.0, deadline - self._clock()))
+                while item is not None:
+                    self._take(item)
+                    item = self._inbox.get_nowait()
+                return
+            except queue.Empty:
+                pass
+            step = self._worker.settle(self._clock())
+            deadline = step.deadline
+            for action in step.actions:
+                self._hands.do(action, self._worker.owner, self._inbox.put)
+            if step.report is not None:
+                self._pass_on(step.report)
+            if self._worker.idle:
+                self._idle.set()
+            else:
+                self._idle.clear()
+
+    def _take(self, item: Assign | Fact) -> None:
+        now = self._clock()
+        if isinstance(item, Assign):
+            self._idle.clear()
+            try:
+                self._worker.receive(item, now)
+            except MessageError as error:
+                _log.warning("worker %s refused a message: %s", self.node.name, error)
+        else:
+            self._worker.observe(item, now)
+
+    def _pass_on(self, report: Report) -> None:
+        try:
+            self._send(report)
+        except Exception as error:  # noqa: BLE001  the transport is the application's; reports may be lost
+            _log.warning("worker %s could not send a report: %s", self.node.name, error)
+
+    def _begin_watch(self) -> None:
+        try:
+            self._watch = self._hands.runtime.watch(self._worker.owner, self._notice)
+        except MinorchError as error:
+            self._inbox.put(Unreachable(message=str(error)))
+
+    def _notice(self, status: RunStatus | None) -> None:
+        self._inbox.put(Missed() if status is None else Seen(status=status))
