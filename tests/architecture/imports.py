@@ -20,11 +20,12 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("decisions", "scheduling"),
     ("plugins",),
     ("manager", "runtimes.*", "schedulers.*", "stores.*", "worker"),
-    ("cluster", "drivers", "notebook", "simulation", "testing"),
+    ("builtins", "cluster", "drivers", "notebook", "simulation", "testing"),
 )
 """Bottom to top. ``x.*`` means that each module directly in the package ``x`` is a unit of its own."""
 
 ASIDE: dict[tuple[str, str], str] = {
+    ("cluster", "builtins"): "a cluster offers the built-in plugins unless it is given a registry",
     ("cluster", "drivers"): "a cluster is a manager, its workers and a driver wired together",
     ("cluster", "notebook"): "handles show themselves in a notebook",
 }
