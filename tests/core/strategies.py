@@ -20,12 +20,12 @@ from minorch.model import (
 from minorch.resources import Resources
 from minorch.states import AttemptState, Reason
 
-NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,10}", fullmatch=True)
-IDS = st.from_regex(r"[0-9a-f]{32}", fullmatch=True)
-TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12)
-WORDS = st.lists(TEXT, max_size=4)
+NAMES = st.text("aZ09", min_size=1, max_size=4) | st.sampled_from(["a_b.c-d", "x" * 63])
+IDS = st.integers(0, 2**128 - 1).map("{:032x}".format)
+TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=6)
+WORDS = st.lists(TEXT, max_size=2)
 LABELS = st.dictionaries(TEXT.filter(lambda name: name and not name.startswith("minorch.")), TEXT, max_size=3)
-ENV_NAMES = st.from_regex(r"[A-Z][A-Z0-9_]{0,5}", fullmatch=True)
+ENV_NAMES = st.sampled_from(["A", "_b", "C.d-e", "PATH"])
 SECONDS = st.floats(0, 1e6)
 CUSTOM = st.dictionaries(
     st.sampled_from(["gpu", "fpga", "licence/x"]), st.floats(0, 1e12) | st.integers(0, 2**60), max_size=2
@@ -43,7 +43,7 @@ AMOUNTS = st.builds(
     st.integers(0, 10**12),
     st.integers(0, 2**60),
     st.integers(0, 2**60),
-    st.dictionaries(st.sampled_from(["gpu", "fpga", "tpu"]), st.integers(0, 10**6), max_size=3),
+    st.dictionaries(st.sampled_from(["gpu", "fpga", "tpu"]), st.integers(0, 10**6), max_size=2),
 )
 """Never negative, like what a task asks for or a node has."""
 
@@ -73,7 +73,7 @@ PORTS = st.lists(
     max_size=3,
     unique_by=(lambda port: port.container, lambda port: port.host or -port.container),
 )
-TARGETS = st.from_regex(r"/[a-z]{1,5}(/[a-z]{1,3})?", fullmatch=True)
+TARGETS = st.sampled_from(["/a", "/a/b", "/data", "/d/e/f.g"])
 MOUNTS = st.lists(
     st.one_of(
         st.builds(Mount, TARGETS, source=NAMES, read_only=st.booleans()),
