@@ -91,7 +91,7 @@ class RunFiles:
         try:
             return _create(self.record)
         except FileNotFoundError:
-            os.makedirs(os.path.dirname(self.record), 0o700, exist_ok=True)
+            _make_private(os.path.dirname(self.record))
             return _create(self.record)
 
     def create_log(self) -> int:
@@ -137,6 +137,13 @@ class RunFiles:
 def write_line(fd: int, line: Record | str) -> None:
     """Write a line to an open record, in one piece, so that no reader sees a part of it for long."""
     os.write(fd, (line.encode() if isinstance(line, str) else _encode(line)) + b"\n")
+
+
+def _make_private(path: str) -> None:
+    """Make the directories of an owner; ``os.makedirs`` would leave those in between open to all."""
+    for place in (os.path.dirname(path), path):
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(place, 0o700)
 
 
 def _create(path: str) -> int:

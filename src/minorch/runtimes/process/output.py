@@ -107,6 +107,10 @@ class Output:
         missing = lines
         while position > first:
             begin = max(first, position - _PIECE)
+            # Never across the cut, where a read ends early.
+            start = self._start()
+            if begin < start < position:
+                begin = start
             begin, piece = self._read(begin, position - begin)
             if position == end and piece.endswith(b"\n"):
                 missing += 1  # that one ends the last line

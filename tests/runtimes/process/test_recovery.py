@@ -1,0 +1,166 @@
+"""What a later process finds out about runs that it did not start."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+
+import msgspec
+import psutil
+import pytest
+
+from minorch.ids import RunKey
+from minorch.runtimes.process import ProcessRuntime
+from minorch.runtimes.process.files import Record, Root
+from minorch.states import Reason
+from minorch.testing.runtime_contract import Notes, eventually
+from tests.runtimes.process.conftest import OWNER, exited, launch, shell
+
+CRASH = """
+import os, sys
+from minorch.runtimes.process import ProcessRuntime
+from tests.runtimes.process.conftest import launch, shell
+from minorch.ids import RunKey
+root, task_id, record_exits, line = sys.argv[1:]
+runtime = ProcessRuntime(root, record_exits=record_exits == "True")
+print(runtime.start(launch(shell(line), RunKey(task_id, 1, 1))).handle, flush=True)
+os._exit(1)
+"""
+
+
+def crashed(root: Path, line: str, *, record_exits: bool = False) -> tuple[RunKey, int]:
+    """Start a run from a process that crashes right after; returns the run's key and pid."""
+    key = RunKey(uuid.uuid4().hex, 1, 1)
+    done = subprocess.run(
+        [sys.executable, "-c", CRASH, str(root), key.task_id, str(record_exits), line],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        check=False,
+    )
+    return key, int(done.stdout)
+
+
+def gone(pid: int) -> bool:
+    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+@pytest.mark.parametrize("adopted_alive", [True, False])
+def test_without_record_an_exit_after_a_crash_is_unknown(root: Path, adopted_alive: bool) -> None:
+    key, pid = crashed(root, "sleep 0.6; exit 0")
+    if not adopted_alive:
+        eventually(lambda: gone(pid))
+    runtime = ProcessRuntime(root)
+    notes = Notes()
+    runtime.watch(OWNER, notes)
+    assert [status.key for status in runtime.list_runs(OWNER)] == [key]
+    status = exited(runtime, key)
+    assert (status.exit_code, status.reason) == (None, Reason.EXIT_UNKNOWN)
+    if adopted_alive:
+        eventually(lambda: notes.exit_of(key))
+    runtime.close()
+
+
+@pytest.mark.parametrize("adopted_alive", [True, False])
+@pytest.mark.parametrize(
+    ("line", "code", "reason"), [("exit 7", 7, Reason.EXITED), ("kill -9 $$", 137, Reason.KILLED)]
+)
+def test_with_record_an_exit_after_a_crash_is_known(
+    root: Path, adopted_alive: bool, line: str, code: int, reason: Reason
+) -> None:
+    key, pid = crashed(root, f"sleep 0.6; {line}", record_exits=True)
+    if not adopted_alive:
+        eventually(lambda: gone(pid))
+    runtime = ProcessRuntime(root)
+    runtime.list_runs(OWNER)
+    status = exited(runtime, key)
+    assert (status.exit_code, status.reason) == (code, reason)
+    assert status.finished_at is not None
+    runtime.close()
+
+
+def test_an_adopted_run_can_be_terminated_measured_and_read(root: Path) -> None:
+    key, _ = crashed(
+        root, "trap 'echo bye; exit 3' TERM; echo hi; while :; do sleep 0.05; done", record_exits=True
+    )
+    runtime = ProcessRuntime(root)
+    eventually(lambda: b"".join(runtime.logs(key)) == b"hi\n")
+    assert runtime.stats([key])[key].pids >= 1
+    runtime.terminate(key)
+    assert b"".join(runtime.logs(key, follow=True)).endswith(b"bye\n")
+    assert exited(runtime, key).exit_code == 3
+    runtime.close()
+
+
+def test_what_a_run_left_behind_while_nobody_watched_is_killed(root: Path) -> None:
+    key, pid = crashed(root, "sleep 60 & echo $!")
+    eventually(lambda: gone(pid))
+    runtime = ProcessRuntime(root)
+    left = int(eventually(lambda: b"".join(runtime.logs(key))))
+    exited(runtime, key)
+    eventually(lambda: gone(left))
+    runtime.close()
+
+
+def test_a_run_whose_record_was_never_written_is_found_by_its_environment(root: Path) -> None:
+    key, pid = crashed(root, "exec sleep 60")
+    record = Root(root).files(OWNER, key).record
+    os.truncate(record, 0)
+    runtime = ProcessRuntime(root)
+    status = runtime.inspect(key)
+    assert status is not None
+    assert (status.phase, status.handle) == ("running", str(pid))
+    assert runtime.start(launch(shell("exit 1"), key)).handle == str(pid)
+    runtime.close()
+
+
+def test_a_claim_without_a_process_is_never_started_again(root: Path) -> None:
+    key = RunKey(uuid.uuid4().hex, 1, 1)
+    os.close(Root(root).files(OWNER, key).claim())
+    runtime = ProcessRuntime(root)
+    status = runtime.start(launch(shell("true"), key))
+    assert (status.phase, status.exit_code, status.reason) == ("exited", None, Reason.EXIT_UNKNOWN)
+    runtime.close()
+
+
+def test_a_pid_that_was_used_again_is_not_touched(root: Path) -> None:
+    stranger = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    try:
+        key = RunKey(uuid.uuid4().hex, 1, 1)
+        files = Root(root).files(OWNER, key)
+        os.close(files.claim())
+        files.append(Record(pid=stranger.pid, birth="another", started_at=time.time(), workdir="/"))
+        runtime = ProcessRuntime(root)
+        assert exited(runtime, key).reason is Reason.EXIT_UNKNOWN
+        runtime.terminate(key)
+        runtime.kill(key)
+        runtime.remove(key)
+        runtime.close()
+        assert stranger.poll() is None
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
+def test_a_half_written_record_does_not_count(root: Path) -> None:
+    key = RunKey(uuid.uuid4().hex, 1, 1)
+    files = Root(root).files(OWNER, key)
+    fd = files.claim()
+    os.write(fd, msgspec.json.encode(Record(pid=1, birth="x", started_at=0.0, workdir="/"))[:20])
+    os.close(fd)
+    assert files.read() == (None, None)
+
+
+def test_two_runtimes_that_start_one_key_start_it_once(root: Path) -> None:
+    first, second = ProcessRuntime(root), ProcessRuntime(root)
+    given = launch(shell("exec sleep 60"))
+    assert first.start(given).handle == second.start(given).handle
+    first.kill(given.key)
+    assert exited(first, given.key).exit_code == 137
+    # Whichever of them took the exit code from the kernel, the other one must not call it a success.
+    assert exited(second, given.key).exit_code in (137, None)
+    first.close()
+    second.close()
