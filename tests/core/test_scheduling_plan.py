@@ -99,7 +99,7 @@ def test_without_tasks_the_strategy_is_not_asked():
             raise AssertionError
 
     plan = make_plan(cluster([node("a")]), [], Raises())
-    assert not (plan.placements or plan.blocked or plan.broken)
+    assert [*plan.placements, *plan.blocked, *plan.broken] == []
 
 
 # -- strategies that break the contract ----------------------------------------------------------------------

@@ -52,4 +52,4 @@ def _measured(node: NodeView) -> dict[str, float]:
         shares["memory"] = stats.memory_used / stats.memory_total
     if stats.disk_total > 0:
         shares["disk"] = stats.disk_used / stats.disk_total
-    return {name: min(1.0, max(0.0, share)) for name, share in shares.items()}  # in this order NaN gives 0
+    return {name: min(1.0, share) for name, share in shares.items()}
