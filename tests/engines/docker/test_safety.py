@@ -112,7 +112,7 @@ def test_baseline_cannot_send_raw_packets_or_gain_privileges(story: Story):
 
 
 def test_restricted_is_nobody_without_capabilities_on_a_read_only_root(story: Story):
-    script = "id -u; grep CapBnd /proc/self/status; touch /x; touch /tmp/y && echo tmp"
+    script = "exec 2>&1; id -u; grep CapBnd /proc/self/status; touch /x; touch /tmp/y && echo tmp"
     _code, text = output(story, "sh", "-c", script, security="restricted")
     assert text.splitlines()[0] == "65534"
     assert "CapBnd:\t0000000000000000" in text

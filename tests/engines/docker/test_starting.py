@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import msgspec
 import pytest
 
@@ -91,6 +93,29 @@ def test_starting_twice_starts_once(story: Story):
     first = story.runtime.start(launch)
     second = story.runtime.start(launch)
     assert first == second
+    assert b"".join(story.runtime.logs(launch.key)) == b"once\n"
+
+
+def test_starting_from_many_threads_starts_once(story: Story):
+    launch = story.launch("echo", "once")
+    with ThreadPoolExecutor(6) as pool:
+        statuses = list(pool.map(lambda _n: story.runtime.start(launch), range(6)))
+    assert {status.key for status in statuses} == {launch.key}
+    story.ended(launch)
+    assert b"".join(story.runtime.logs(launch.key)) == b"once\n"
+    assert len(story.listed()) == 1
+
+
+def test_two_runtimes_that_start_the_same_run_at_once_make_one_container(story: Story, engine_url: str):
+    launch = story.launch("sh", "-c", "echo once; sleep 60")
+    runtimes = [DockerRuntime(engine_url) for _ in range(6)]
+    try:
+        with ThreadPoolExecutor(6) as pool:
+            statuses = list(pool.map(lambda runtime: runtime.start(launch), runtimes))
+    finally:
+        for runtime in runtimes:
+            runtime.close()
+    assert len({status.handle for status in statuses}) == 1
     assert b"".join(story.runtime.logs(launch.key)) == b"once\n"
 
 

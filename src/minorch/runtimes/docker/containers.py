@@ -63,17 +63,21 @@ class Containers:
 
     def record(self, key: RunKey) -> dict[str, Any] | None:
         """Return the inspect record of a run's container; None if there is none with its labels."""
-        try:
-            record = self._engine.record("GET", f"/containers/{_name(key)}/json")
-        except Refused as refusal:
-            if refusal.status != 404:
-                raise
+        record = self.named(key)
+        if record is None or key_of(labels_in(record)) != key:
             self._forget(key)
-            return None
-        if key_of(labels_in(record)) != key:
             return None
         self._remember(key, record)
         return record
+
+    def named(self, key: RunKey) -> dict[str, Any] | None:
+        """Return the inspect record of the container that has a run's name, whoever made it."""
+        try:
+            return self._engine.record("GET", f"/containers/{_name(key)}/json")
+        except Refused as refusal:
+            if refusal.status == 404:
+                return None
+            raise
 
     def inspect(self, key: RunKey) -> RunStatus | None:
         """Return what is known of a run; None if there is no trace of it."""

@@ -18,8 +18,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from minorch.errors import EngineUnavailable, RuntimeFault, UsageError
-from minorch.runtimes.docker.faults import Refused, failures, unreachable
+from minorch.errors import EngineUnavailable, RuntimeFault, StartFailed, UsageError
+from minorch.runtimes.docker.faults import ConnectionBroke, Refused, failures, unreachable
 from minorch.runtimes.docker.streams import Stream
 
 if TYPE_CHECKING:
@@ -136,12 +136,10 @@ class Engine:
     ) -> object:
         try:
             response = self._send(method, path, query, body, timeout_s)
-        except EngineUnavailable:
+        except ConnectionBroke:
             if method != "GET" or self._closed:
                 raise
-            response = self._send(
-                method, path, query, body, timeout_s
-            )  # a kept connection may have been stale
+            response = self._send(method, path, query, body, timeout_s)
         if response.headers.get("Content-Type", "").startswith("application/json") and response.content:
             return msgspec.json.decode(response.content)
         return None
@@ -150,9 +148,9 @@ class Engine:
         self, method: str, path: str, query: Mapping[str, str] | None, body: object, timeout_s: float | None
     ) -> Response:
         client = self._shared()
-        version = self._version or self._negotiate(client)
-        url = f"{client.base_url}/v{version}{path}"
-        return self._request(client, method, url, query, body, timeout_s or self.timeout_s)
+        timeout_s = timeout_s or self.timeout_s
+        version = self._version or self._negotiate(client, timeout_s)
+        return self._request(client, method, f"{client.base_url}/v{version}{path}", query, body, timeout_s)
 
     def _request(
         self,
@@ -218,7 +216,7 @@ class Engine:
             Refused: the engine answered with an error.
             EngineUnavailable: it did not answer.
         """
-        version = self._version or self._negotiate(self._shared())
+        version = self._version or self._negotiate(self._shared(), self.timeout_s)
         client = self._connect(1)
         try:
             response = self._request(
@@ -250,7 +248,7 @@ class Engine:
             registry, _name = auth.resolve_repository_name(repository)
             header = auth.get_config_header(self._shared(), registry)
         except errors.DockerException as error:
-            raise RuntimeFault(f"no credentials for the registry of {repository}: {error}"[:500]) from None
+            raise StartFailed(f"no credentials for the registry of {repository}: {error}"[:500]) from None
         return {"X-Registry-Auth": header.decode()} if header else {}
 
     # -- connections -----------------------------------------------------------------------------------------
@@ -302,9 +300,9 @@ class Engine:
         )
         client.mount("http+docker://", adapter)
 
-    def _negotiate(self, client: APIClient) -> str:
+    def _negotiate(self, client: APIClient, timeout_s: float) -> str:
         """Ask which API versions it speaks; the newest that both know is used from then on."""
-        response = self._request(client, "GET", f"{client.base_url}/version", None, None, self.timeout_s)
+        response = self._request(client, "GET", f"{client.base_url}/version", None, None, timeout_s)
         answer = msgspec.json.decode(response.content)
         newest, oldest = _version(answer.get("ApiVersion", "")), _version(answer.get("MinAPIVersion", ""))
         major, minor = max(min(newest or _NEWEST_API, _NEWEST_API), oldest or (0, 0))

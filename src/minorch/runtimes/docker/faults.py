@@ -19,7 +19,7 @@ from minorch.errors import EngineUnavailable, RuntimeFault, StartFailed
 from minorch.model import redact
 from minorch.states import Reason
 
-__all__ = ["Refused", "failures", "hide", "start_failure", "unreachable"]
+__all__ = ["ConnectionBroke", "Refused", "failures", "hide", "start_failure", "unreachable"]
 
 _MOST_TEXT: Final = 2000
 
@@ -39,6 +39,10 @@ _REASONS: Final[tuple[tuple[re.Pattern[str], Reason], ...]] = tuple(
     )
 )
 _EXIT_CODES: Final = {Reason.COMMAND_NOT_FOUND: 127}
+
+
+class ConnectionBroke(EngineUnavailable):
+    """A connection ended within a call; a kept one may have been stale, so asking again may help."""
 
 
 class Refused(RuntimeFault):
@@ -94,7 +98,7 @@ def unreachable(error: BaseException, url: str) -> EngineUnavailable:
         return EngineUnavailable(
             f"the Docker Engine at {url} did not answer in time: it is overloaded, hangs, or is cut off"
         )
-    return EngineUnavailable(f"the connection to the Docker Engine at {url} broke: {_last(causes)}")
+    return ConnectionBroke(f"the connection to the Docker Engine at {url} broke: {_last(causes)}")
 
 
 def _causes(error: BaseException, depth: int = 0) -> Iterator[BaseException]:

@@ -1,6 +1,7 @@
 """Asking a running container whether it still does its work: exec, tcp and http checks.
 
-Every check ends within its time-out, whatever the container sends or does not send.
+Every check ends within its time-out, whatever the container sends or does not send.  The time-out
+judges the task: what the engine itself takes to begin a command does not count against it.
 """
 
 from __future__ import annotations

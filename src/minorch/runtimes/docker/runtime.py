@@ -64,6 +64,7 @@ class DockerRuntime:
         )
         self._containers = Containers(self._engine)
         self._lock = threading.Lock()
+        self._starting = [threading.Lock() for _ in range(256)]
         self._capacity: Resources | None = None
         self._watches: weakref.WeakSet[EventWatch] = weakref.WeakSet()
 
@@ -123,7 +124,10 @@ class DockerRuntime:
 
     def start(self, launch: Launch) -> RunStatus:
         """Start the run, once."""
-        return starting.start(self._engine, self._containers, self._policy, self._host(launch), launch)
+        host = self._host(launch)
+        # Two starts of one key at once: the second might start what the first saw end.
+        with self._starting[hash(launch.key) % len(self._starting)]:
+            return starting.start(self._engine, self._containers, self._policy, host, launch)
 
     def inspect(self, key: RunKey) -> RunStatus | None:
         """Return what the engine knows of a run."""

@@ -8,6 +8,7 @@ started again.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import quote
@@ -25,6 +26,7 @@ from minorch.states import Reason
 
 __all__ = ["start"]
 
+_CREATION_S: Final = 5.0
 _ALREADY_JOINED: Final = re.compile(r"already exists in network|already attached to network")
 
 
@@ -45,9 +47,8 @@ def start(
         text = hide(str(error), secrets)
         raise StartFailed(text, reason=error.reason, exit_code=error.exit_code) from None
     except RuntimeFault as error:
-        if error.args and hide(str(error), secrets) == str(error):
-            raise
-        raise type(error)(hide(str(error), secrets)) from None
+        kind = EngineUnavailable if isinstance(error, EngineUnavailable) else RuntimeFault
+        raise kind(hide(str(error), secrets)) from None
 
 
 def _start(engine: Engine, containers: Containers, launch: Launch, body: Mapping[str, Any]) -> RunStatus:
@@ -94,8 +95,12 @@ def _create(
 
 def _adopt(containers: Containers, launch: Launch) -> tuple[str, Mapping[str, Any]]:
     """Return the container that has the run's name, if every label says that it was made for this launch."""
-    record = containers.record(launch.key)
-    if record is None or not is_of(labels_in(record), launch):
+    deadline = time.monotonic() + _CREATION_S
+    while (record := containers.named(launch.key)) is None:  # the engine takes the name before it is done
+        if time.monotonic() > deadline:
+            raise EngineUnavailable(f"the engine says that {launch.key.name} is there, and that it is not")
+        time.sleep(0.02)
+    if not is_of(labels_in(record), launch):
         raise StartFailed(
             f"a container that is not this run's has its name, {launch.key.name}: remove it (docker rm -f)"
         )

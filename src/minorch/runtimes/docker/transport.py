@@ -38,7 +38,6 @@ class UnixAdapter(UnixHTTPAdapter):
         with self.pools.lock:
             pool = self.pools.get(url)
             if pool is None:
-                pool = self.pools[url] = _Pool(
-                    url, self.socket_path, self.timeout, maxsize=self.max_pool_size
-                )
+                pool = _Pool(str(url), self.socket_path, self.timeout, maxsize=self.max_pool_size)
+                self.pools[url] = pool
         return pool
