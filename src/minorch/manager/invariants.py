@@ -1,0 +1,87 @@
+"""What must always hold between the tables, the waiting queue and the conversations with workers.
+
+For tests and the simulator, like :mod:`minorch.state.invariants`.
+"""
+
+from __future__ import annotations
+
+from minorch.manager.desk import Desk
+from minorch.state.invariants import require
+from minorch.state.records import TaskRecord
+from minorch.state.tables import JobEntry
+from minorch.states import TaskState
+
+__all__ = ["check_desk"]
+
+
+def check_desk(desk: Desk) -> None:
+    """Check that every open task has somebody who will go on with it, and every worker what it should have.
+
+    To be called after :meth:`~minorch.manager.Manager.settle`.
+
+    Raises:
+        InvariantError: something does not hold.
+    """
+    require(not desk.ended, "ends of tasks were not followed up")
+    require(not desk.plan_due, "a plan is due and was not made")
+    waiting = 0
+    for entry in desk.state.jobs.values():
+        waiting += _check_job(desk, entry)
+    require(waiting == len(desk.queue), "tasks wait that are gone")
+    _check_queue(desk)
+    _check_sessions(desk)
+
+
+def _check_job(desk: Desk, entry: JobEntry) -> int:
+    """Check a job's tasks, and return how many of them are queued."""
+    name, most, backlog = entry.job.name, entry.job.parallelism, set(entry.backlog)
+    require(len(entry.backlog) == len(backlog), f"job {name} has a task in its backlog twice")
+    require(most is None or len(entry.active) <= most, f"job {name} has {len(entry.active)} at a time")
+    room = most is None or len(entry.active) < most
+    require(not backlog or not room, f"job {name} has a backlog and room for it")
+    for position, ids in enumerate(entry.tasks):
+        for task_id in ids:
+            task = desk.state.tasks[task_id]
+            unmet = task.state is TaskState.PENDING and entry.unmet[position] > 0
+            _check_owner(desk, entry, task, in_backlog=task_id in backlog, unmet=unmet)
+    return sum(task_id in desk.queue for task_id in entry.task_ids())
+
+
+def _check_owner(desk: Desk, entry: JobEntry, task: TaskRecord, *, in_backlog: bool, unmet: bool) -> None:
+    def story() -> str:
+        return desk.state.story(task)
+
+    queued, placed = task.id in desk.queue, task.live is not None
+    owners = [
+        *(["the queue"] if queued else []),
+        *(["the backlog"] if in_backlog else []),
+        *(["what it comes after"] if unmet else []),
+        *(["its worker"] if placed else []),
+    ]
+    over = task.state.terminal
+    require(len(owners) == (not over), f"owners of a task that is {task.state}: {owners}", story)
+    require((task.id in entry.active) == (queued or placed), "counts wrongly against the parallelism", story)
+    require(over or entry.record.ending is None or task.ending is not None, "its job stops, not it", story)
+
+
+def _check_queue(desk: Desk) -> None:
+    for group in desk.queue.groups():
+        orders = [desk.state.tasks[task_id].order for task_id in group]
+        require(orders == sorted(orders), "tasks of one shape wait out of turn")
+
+
+def _check_sessions(desk: Desk) -> None:
+    wanted = {
+        (task.attempts[-1].node, task.id): task.attempt
+        for task in desk.state.tasks.values()
+        if task.attempts and not task.released
+    }
+    held = {
+        (name, task_id): attempt
+        for name, session in desk.sessions.items()
+        for task_id, attempt in session.held.items()
+    }
+    require(held == wanted, f"workers should have {wanted}, and are told to have {held}")
+    for name, session in desk.sessions.items():
+        require(name == session.worker, f"the session of {session.worker} is filed as {name}")
+        require(set(session.changed) <= set(session.held), f"{name} is to be told of what it should not have")
