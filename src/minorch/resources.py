@@ -7,6 +7,7 @@ reserving and releasing never drifts.
 
 from __future__ import annotations
 
+import keyword
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -101,11 +102,11 @@ def _thousandths(amount: int | float) -> int:
 def format_size(size: int) -> str:
     """Return *size* bytes as short text: ``"512.0 MiB"``."""
     amount = float(abs(size))
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB", "PiB"):
-        if amount < 1024 or unit == "PiB":
-            break
+    units = ["PiB", "TiB", "GiB", "MiB", "KiB", "B"]
+    while amount >= 1024 and len(units) > 1:
         amount /= 1024
-    sign = "-" if size < 0 else ""
+        units.pop()
+    sign, unit = "-" if size < 0 else "", units[-1]
     return f"{sign}{amount:.0f} B" if unit == "B" else f"{sign}{amount:.1f} {unit}"
 
 
@@ -297,20 +298,28 @@ class Resources:
             raise error.below(path) from None
 
     def __repr__(self) -> str:
-        return f"Resources({', '.join(self._words('{}={!r}'))})"
+        words = [
+            f"{name}={value!r}" if _is_keyword_argument(name) else f"**{{{name!r}: {value!r}}}"
+            for name, value in self._shown()
+        ]
+        return f"Resources({', '.join(words)})"
 
     def __str__(self) -> str:
-        return ", ".join(self._words("{} {}")) or "nothing"
+        return ", ".join(f"{name} {value}" for name, value in self._shown()) or "nothing"
 
-    def _words(self, form: str) -> Iterator[str]:
+    def _shown(self) -> Iterator[tuple[str, int | float | str]]:
         if self.cpu_millis:
-            yield form.format("cpu", _short(self.cpu_millis))
+            yield "cpu", _short(self.cpu_millis)
         if self.memory:
-            yield form.format("memory", format_size(self.memory))
+            yield "memory", format_size(self.memory)
         if self.disk:
-            yield form.format("disk", format_size(self.disk))
+            yield "disk", format_size(self.disk)
         for name, amount in self.custom_millis.items():
-            yield form.format(name, _short(amount))
+            yield name, _short(amount)
+
+
+def _is_keyword_argument(name: str) -> bool:
+    return name.isidentifier() and not keyword.iskeyword(name)
 
 
 def _short(millis: int) -> int | float:

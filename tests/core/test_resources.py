@@ -308,3 +308,9 @@ def test_it_is_shown_as_it_is_written():
     assert str(amount) == "cpu 0.5, memory 512.0 MiB, disk 2.0 KiB, gpu 2"
     assert (repr(NOTHING), str(NOTHING)) == ("Resources()", "nothing")
     assert eval(repr(amount)) == amount
+
+
+def test_a_name_that_is_no_identifier_is_shown_so_that_python_reads_it():
+    amount = Resources(cpu=1, **{"nvidia.com/gpu": 2, "pass": 1})
+    assert repr(amount) == "Resources(cpu=1, **{'nvidia.com/gpu': 2}, **{'pass': 1})"
+    assert eval(repr(amount)) == amount

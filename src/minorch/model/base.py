@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 _M = TypeVar("_M")
-_AT: Final = re.compile(r"(.*) - at (?:key in )?`(\$[^`]*)`\Z", re.DOTALL)
+_AT: Final = re.compile(r"(.*) - at (?:`key` in )?`(\$[^`]*)`\Z", re.DOTALL)
 _STEP: Final = re.compile(r"\.([^.\[]+)|(\[[^\]]*\])")
 _UNKNOWN: Final = re.compile(r"Object contains unknown field `(.*)`\Z", re.DOTALL)
 
@@ -124,8 +124,8 @@ def _kind_at(root: object, path: str) -> object:
     for field, _ in _STEP.findall(path):
         if field:
             kind = _hints(kind).get(field)
-        elif get_args(kind):
-            kind = get_args(kind)[-1]
+        else:  # an item of a list or a mapping
+            kind = (get_args(kind) or (None,))[-1]
         inner = [arg for arg in get_args(kind) if arg is not type(None)]
         if get_origin(kind) in (typing.Union, types.UnionType) and len(inner) == 1:
             kind = inner[0]
