@@ -72,13 +72,13 @@ class Exits(Generic[_W]):
 
     def __init__(self) -> None:
         self._by_fd: dict[int, _W] = {}
-        self._fds: dict[int, int] = {}
-        self._polled: dict[int, _W] = {}
-        self._reaped: dict[int, Ending] = {}
+        self._fds: dict[_W, int] = {}  # by the object: a pid may be used again before we look
+        self._polled: set[_W] = set()
+        self._reaped: dict[_W, Ending] = {}
         self._wake_out, self._wake_in = os.pipe()
         os.set_blocking(self._wake_out, False)
         os.set_blocking(self._wake_in, False)
-        self._asleep = False
+        self._idle = False
         self._pipe = select.poll()
         self._pipe.register(self._wake_out, select.POLLIN)
         self._epoll = None
@@ -89,8 +89,9 @@ class Exits(Generic[_W]):
     def add(self, process: _W) -> None:
         """Begin to watch *process*, which may have ended already."""
         if not self._add_pidfd(process):
-            self._polled[process.pid] = process
-        if self._asleep:
+            self._polled.add(process)
+            self.wake()  # into polling
+        elif self._idle:
             self.wake()
 
     def _add_pidfd(self, process: _W) -> bool:
@@ -101,7 +102,7 @@ class Exits(Generic[_W]):
         except OSError:  # already gone, or no file descriptors left
             return False
         self._by_fd[fd] = process
-        self._fds[process.pid] = fd
+        self._fds[process] = fd
         self._epoll.register(fd, select.EPOLLIN)
         return True
 
@@ -112,22 +113,18 @@ class Exits(Generic[_W]):
 
     def wait(self, at_most_s: float) -> list[_W]:
         """Wait until something has ended, at most so long, or without end if nothing is watched."""
-        self._asleep = True
-        if self._by_fd:
-            timeout: float | None = at_most_s
-        else:
-            timeout = None
-        if self._polled:
-            timeout = _POLL_S
-        ended: list[_W] = []
+        self._idle = True  # before looking, so that whatever is added after the look wakes it
+        timeout = _POLL_S if self._polled else at_most_s if self._by_fd else None
+        self._idle = timeout is None
         ready = self._ready(timeout)
-        self._asleep = False
+        self._idle = False
+        ended: list[_W] = []
         for fd in ready:
             if fd == self._wake_out:
                 os.read(fd, 4096)
             else:
                 ended.append(self._by_fd[fd])
-        ended += [process for process in list(self._polled.values()) if self._poll(process)]
+        ended += [process for process in list(self._polled) if self._poll(process)]
         return ended
 
     def _ready(self, timeout: float | None) -> list[int]:
@@ -141,12 +138,12 @@ class Exits(Generic[_W]):
         except ChildProcessError:
             if processes.birth(process.pid) == process.born:
                 return False
-            self._reaped[process.pid] = Ending.unknown()
+            self._reaped[process] = Ending.unknown()
             return True
         if pid == 0:
             return False
         code = os.waitstatus_to_exitcode(status)
-        self._reaped[process.pid] = Ending.exited(code) if code >= 0 else Ending.signalled(-code)
+        self._reaped[process] = Ending.exited(code) if code >= 0 else Ending.signalled(-code)
         return True
 
     def peek(self, process: _W) -> Ending:
@@ -154,14 +151,13 @@ class Exits(Generic[_W]):
 
         It stays a zombie, and the number of its group its own, until :meth:`reap`.
         """
-        fd = self._fds.get(process.pid)
+        fd = self._fds.get(process)
         if fd is None or sys.platform != "linux":
-            return self._reaped.get(process.pid, Ending.unknown())
+            return self._reaped.get(process, Ending.unknown())
         try:
             result = os.waitid(os.P_PIDFD, fd, os.WEXITED | os.WNOWAIT)
-        except (
-            ChildProcessError
-        ):  # an earlier process's child; or the application waited for it, or ignores SIGCHLD
+        except ChildProcessError:
+            # An earlier process's child; or the application waited for it, or ignores SIGCHLD.
             return Ending.unknown()
         if result is None:
             return Ending.unknown()
@@ -171,9 +167,9 @@ class Exits(Generic[_W]):
 
     def reap(self, process: _W) -> None:
         """Let the operating system forget it, and watch it no longer."""
-        self._polled.pop(process.pid, None)
-        self._reaped.pop(process.pid, None)
-        fd = self._fds.pop(process.pid, None)
+        self._polled.discard(process)
+        self._reaped.pop(process, None)
+        fd = self._fds.pop(process, None)
         if fd is None or sys.platform != "linux":
             return
         with contextlib.suppress(ChildProcessError):  # not ours to wait for

@@ -52,17 +52,20 @@ class Watcher:
 
     def add(self, run: Run) -> None:
         """Watch *run* until it ends."""
-        self._runs.add(run)
-        self._exits.add(run)
-        if self._thread is None:
-            self._begin()
+        with self._lock:
+            if not self._closed:
+                self._runs.add(run)
+                self._exits.add(run)
+                self._begin()
 
     def subscribe(self, owner: Owner, notify: Callable[[RunStatus | None], None]) -> Subscription:
         """Tell *notify* of runs of *owner* that end; None at the beginning."""
         subscription = Subscription(self, owner, notify)
-        self._new.append(subscription)
-        self._begin()
-        self._exits.wake()
+        with self._lock:
+            if not self._closed:
+                self._new.append(subscription)
+                self._begin()
+                self._exits.wake()
         return subscription
 
     def unsubscribe(self, subscription: Subscription) -> None:
@@ -75,24 +78,20 @@ class Watcher:
     def close(self) -> None:
         """End the thread and look after nothing any longer."""
         with self._lock:
-            closed, self._closed = self._closed, True
+            if self._closed:
+                return
+            self._closed = True
+            self._exits.wake()
             thread = self._thread
-        if closed:
-            return
         if thread is None:
             self._exits.close()
-            return
-        self._exits.wake()
-        if thread is not threading.current_thread():
+        elif thread is not threading.current_thread():
             thread.join(10.0)
 
     def _begin(self) -> None:
-        with self._lock:
-            if self._thread is None and not self._closed:
-                self._thread = threading.Thread(
-                    target=self._work, name="minorch-process-watcher", daemon=True
-                )
-                self._thread.start()
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="minorch-process", daemon=True)
+            self._thread.start()
 
     def _work(self) -> None:
         trimmed = time.monotonic()
@@ -105,7 +104,8 @@ class Watcher:
             if time.monotonic() - trimmed >= _TRIM_S:
                 self._trim()
                 trimmed = time.monotonic()
-        self._exits.close()
+        with self._lock:  # nobody wakes it any longer: the numbers of its descriptors may be used again
+            self._exits.close()
 
     def _welcome(self, subscription: Subscription) -> None:
         with self._lock:
