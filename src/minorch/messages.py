@@ -169,8 +169,8 @@ def decode(data: bytes | bytearray | memoryview) -> Message:
         data: any bytes at all, from anybody.
 
     Raises:
-        MessageError: they are no message, larger than :data:`MAX_MESSAGE_BYTES` or nested without
-            end. The error quotes no content, which might be secret.
+        MessageError: they are no message, larger than :data:`~minorch.messages.MAX_MESSAGE_BYTES` or
+            nested without end. The error quotes no content, which might be secret.
     """
     size = memoryview(data).nbytes
     if size > MAX_MESSAGE_BYTES:

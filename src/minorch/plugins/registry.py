@@ -62,7 +62,7 @@ class _Provider(msgspec.Struct, frozen=True, kw_only=True):
 class Registry:
     """The plugins of one application: registered by hand or from entry points, chosen by name.
 
-    It is empty at first; :func:`minorch.builtins.default_registry` makes one with the built-in ones.
+    It is empty at first; :func:`minorch.default_registry` makes one with the built-in ones.
 
     >>> registry = Registry()
     >>> @registry.scheduler("fewest-tasks", summary="the node with the fewest tasks")
