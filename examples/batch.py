@@ -7,7 +7,7 @@ import minorch as mo
 
 UNLUCKY = {4, 11}
 WORK = """
-sleep 0.5
+sleep 1
 case "$MINORCH_TASK_INDEX.$MINORCH_RUN" in 4.1|11.1) echo "run 1 fails"; exit 1;; esac
 echo "$((MINORCH_TASK_INDEX * MINORCH_TASK_INDEX))"
 """
