@@ -53,8 +53,8 @@ class ProcessRuntime:
         max_log_bytes: the most that is kept of a run's output; what it writes in a second comes on top.
         record_exits: let a small shell wait beside each run and write its exit code down, so that it is
             known also if the embedding process crashes meanwhile. Otherwise such an exit is
-            ``exit_unknown``. Costs 0.8 ms of processor time and 1 MB a run. A task with environment variables that a
-            shell cannot hand on, such as ``a.b``, goes without.
+            ``exit_unknown``. Costs 0.8 ms of processor time and 1 MB a run. A task with environment
+            variables that a shell cannot hand on, such as ``a.b``, goes without.
         concurrency: how many calls at once make it faster.
 
     Raises:
