@@ -215,6 +215,9 @@ class SchedulerContract:
         scheduler = self.make_scheduler()
         for cluster, groups in turns:
             _sound(make_plan(cluster, groups, scheduler))
+        for size in (1, 8, 2):
+            cluster = _named([builders.node("roomy")] * size)
+            _sound(make_plan(cluster, _in_turn([builders.task()] * 2), scheduler))
 
     @_examples
     @given(cluster=_clusters, others=st.lists(_node, min_size=6, max_size=6), task=_task, data=st.data())
