@@ -1,6 +1,6 @@
-"""A scheduling strategy of one's own, in three forms: a function, a class, and a plugin that is chosen by name.
+"""A scheduling strategy of one's own, in three forms: a function, a class, and a plugin chosen by name.
 
-Each task names the data that it reads, each node the data that it keeps, and a task belongs where its data is.
+Each task names the data that it reads, each node what it keeps, and a task belongs where its data is.
 Prints where each of the three placed the tasks of the same job.
 """
 
@@ -22,7 +22,7 @@ JOB = mo.Job(
 
 
 def near_data(task: mo.TaskView, node: mo.NodeView) -> float:
-    """What it costs to place *task* on *node*; the lowest cost wins. Fetching data costs as much as five tasks."""
+    """What *task* would cost on *node*; the lowest wins. To fetch data costs as much as five tasks."""
     far = task.task.labels.get("data") != node.node.labels.get("data")
     return 5.0 * far + node.tasks
 
@@ -42,7 +42,7 @@ class NearData(mo.Scheduler):
 
 @mo.hookimpl
 def minorch_schedulers() -> Iterable[mo.SchedulerPlugin]:
-    """Make this module a plugin. An installed package does the same through the entry-point group ``minorch``."""
+    """Make this module a plugin. An installed package names it in the entry-point group ``minorch``."""
     yield mo.SchedulerPlugin("near-data", NearData, "where the task's data is")
 
 

@@ -1,8 +1,8 @@
 """The tour: a job with a dependency and a task that fails once, on three workers of this machine.
 
 Runs as containers where a Docker Engine answers, otherwise as plain processes.  Prints which of the two and
-why; why a task waits, and why another is refused; tasks and nodes as tables; what happened to the one that failed;
-and what the last task wrote.
+why; why a task waits, and why another is refused; tasks and nodes as tables; what happened to the one that
+failed; and what the last task wrote.
 """
 
 import minorch as mo

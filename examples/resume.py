@@ -2,7 +2,8 @@
 
 This program starts itself as a child, which runs five tasks and is killed (SIGKILL) while they run. Some end
 while nobody watches. Then it opens a cluster on the child's store: the same containers (or processes) are
-adopted, nothing is started twice, and each exit code is the true one. Prints what was found, and what became of it.
+adopted, nothing is started twice, and each exit code is the true one. Prints what was found and what became
+of it.
 """
 
 import json

@@ -1,7 +1,7 @@
 """A service of three web servers with a health check, reached on free ports of this machine.
 
 Prints where each is reached and what it answers; then kills one from outside, and prints where it is back.
-On plain processes a server is told its port in PORT; in a container it listens on 8080 and is published elsewhere.
+A plain process is told its port in PORT; a container listens on 8080, which is published elsewhere.
 """
 
 import time
@@ -69,11 +69,12 @@ def main() -> None:
         answer = ask(victim)
         print(f"{victim.name} was killed and is back: http://{victim.ports['8080/tcp']}/ answers: {answer}")
         assert answer == "web[1], run 2"
-        assert service.state is mo.JobState.RUNNING
+        assert service.state == "RUNNING"
 
         service.stop(wait=True, timeout=60)
-        print(f"{service.name} is {service.state}: {', '.join(str(server.state) for server in servers)}")
-        assert service.state is mo.JobState.STOPPED
+        end = service.state
+        print(f"{service.name} is {end}: {', '.join(str(server.state) for server in servers)}")
+        assert end is mo.JobState.STOPPED
 
 
 if __name__ == "__main__":
