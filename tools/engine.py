@@ -36,7 +36,12 @@ from urllib.parse import urlencode
 
 DEFAULT_SOCKET = "/var/run/docker.sock"
 IMAGE = "busybox:latest"
-PACKAGES = {"dockerd": "docker.io", "iptables": "iptables"}
+PACKAGES = {
+    "dockerd": "docker.io",
+    "iptables": "iptables",
+    "docker-registry": "docker-registry",  # only the tests of pulling need one
+    "unshare": "util-linux",  # and only the tests of outages a second engine in a network of its own
+}
 LOG = Path("/var/log/minorch-dockerd.log")
 PID = Path("/var/run/docker.pid")
 LOCK = Path("/run/minorch-engine.lock")

@@ -85,7 +85,7 @@ class RunStatus(msgspec.Struct, frozen=True, kw_only=True):
     exit_code: int | None = None
     """As the runtime gives it: 128 + n for a run ended by signal n."""
     reason: Reason | None = None
-    """For ``exited``: EXITED, KILLED, OOM or EXIT_UNKNOWN."""
+    """For ``exited``: EXITED, KILLED, OOM, EXIT_UNKNOWN, or COMMAND_NOT_FOUND where that shows only then."""
     message: str = ""
     """More about how it ended, for a person."""
     started_at: float | None = None

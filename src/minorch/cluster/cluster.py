@@ -239,6 +239,17 @@ class Cluster:
         """What happened, oldest first: the remembered events with a number above *since*."""
         return self._manager.ask(lambda manager, now: manager.events(since))
 
+    def wait_idle(self, timeout: float) -> bool:
+        """Wait until nothing of any task is left at the workers: nothing runs, and what ended is removed.
+
+        Args:
+            timeout: for how many seconds at most.
+
+        Finished tasks are kept for their logs as ``ManagerConfig(keep_runs=, keep_runs_s=)`` says.
+        """
+        deadline = time.monotonic() + timeout
+        return all(worker.wait_idle(max(0.0, deadline - time.monotonic())) for worker in self._workers.values())
+
     # -- what handles need --------------------------------------------------------------------
 
     @property
