@@ -31,7 +31,6 @@ autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 napoleon_numpy_docstring = False
 add_module_names = False
-autodoc_mock_imports = ["hypothesis", "pytest"]  # the contract suites import them; the build does not need them
 
 # Every reference to one of our own names must resolve.
 nitpicky = True
