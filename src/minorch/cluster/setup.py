@@ -57,7 +57,7 @@ def _choose_by_itself(registry: Registry, *, durable: bool) -> Chosen:
     try:
         return _described(docker, "a Docker Engine answers")
     except EngineUnavailable as error:
-        why = f"no Docker Engine answers, so tasks run as plain processes ({error})"
+        why = str(error)  # it says what is wrong with the engine, and what to do
     return _described(_make("process", registry, durable=durable), why)
 
 
