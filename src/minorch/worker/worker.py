@@ -116,12 +116,16 @@ class Worker:
     def receive(self, assign: Assign, now: float) -> None:
         """Take an order. One that is old, doubled, or a change to what was never received, changes nothing.
 
+        Nor does one for an earlier incarnation: what it names may be over since, and would start again.
+
         Raises:
             MessageError: it is for another worker or from another cluster.
         """
         if assign.cluster_id != self._cluster_id or assign.worker != self.node.name:
             raise MessageError(f'an order for worker "{assign.worker[:70]}" of another cluster or name')
         now = self._at(now)
+        if assign.incarnation != self._incarnation:
+            return
         if self._held_back is not None:
             if assign.base is None:
                 self._held_back.clear()
@@ -179,9 +183,7 @@ class Worker:
     # -- orders -------------------------------------------------------------------------------
 
     def _take(self, assign: Assign, now: float) -> None:
-        if assign.incarnation == self._incarnation:
-            heard = assign.heard
-            self._unheard = {key: told for key, told in self._unheard.items() if told > heard}
+        self._unheard = {key: told for key, told in self._unheard.items() if told > assign.heard}
         if (assign.epoch, assign.revision) <= (self._epoch, self._revision):
             return
         if assign.base is None:
