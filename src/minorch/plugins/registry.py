@@ -297,7 +297,10 @@ class Registry:
 
     def _wrong(self, kind: _Kind, name: str, made: object, expected: str) -> PluginError:
         _, provider = self._find(kind, name)
-        what = f"the class {made.__name__} itself" if isinstance(made, type) else f"a {type(made).__name__}"
+        if isinstance(made, type):
+            what = f"the class {made.__name__} itself"
+        else:
+            what = "nothing" if made is None else f"something of type {type(made).__name__}"
         return PluginError(f'{kind} "{name}" of plugin {provider}: its factory made {what}, not {expected}')
 
     # -- observing -------------------------------------------------------------------------------------------
