@@ -196,8 +196,9 @@ def check_stored(
     for (table, held), stored in zip(_tables(state).items(), _tables(fresh).values(), strict=True):
         require(list(stored) == list(held), f"the store has other rows of table {table}, or in another order")
         for key, record in held.items():
-            same = dump(stored[key]) == dump(record)
-            require(same, f"row {key} of {table}: stored is {stored[key]!r}, meant is {record!r}")
+            row = stored[key]
+            if dump(row) != dump(record):
+                raise InvariantError(f"row {key} of {table}: stored is {row!r}, meant is {record!r}")
     require(fresh.events.since(0) == state.events.since(0), "the store has other events than the memory")
 
 

@@ -1,0 +1,193 @@
+"""A random walk: a world in which everything goes wrong for a while, drawn from a seed, and then is well again."""
+
+from __future__ import annotations
+
+import random
+
+from minorch.ids import RunKey
+from minorch.manager import ManagerConfig
+from minorch.messages import Assign, Report
+from minorch.model import Job, RestartPolicy, Task
+from minorch.resources import Resources
+from minorch.states import AttemptState, Reason, TaskState
+from minorch.worker import WorkerConfig
+from tests.stories.world import Machine, World
+
+__all__ = ["Walk"]
+
+
+class Walk:
+    """One seed's world and what was done to it."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+        draw = self.random
+        self.lossy = draw.choice([0.0, 0.1, 0.4])
+        self.slow = draw.choice([0.0, 0.2, 0.6])
+        self.doubled = draw.choice([0.0, 0.3])
+        self.crashy = draw.choice([0.0, 0.02, 0.1])
+        self.late_facts = draw.choice([0.0, 0.5])
+        self.wrong = True
+        """Whether things still go wrong."""
+        self.jobs: list[str] = []
+        self.submitted = 0
+        self.vanished: set[RunKey] = set()
+        self.world = World(
+            *(f"node-{at}" for at in range(draw.randint(1, 4))),
+            manager_config=ManagerConfig(max_lost=3, max_events=500, keep_runs=20),
+            worker_config=WorkerConfig(max_starting=2, max_removing=1),
+        )
+        self.world.check_every = 5
+        self.world.read_every = 10
+        self.world.lose = lambda message: self._chance(self.lossy)
+        self.world.delays_s = self._delays_s
+        self.world.crash = lambda moment: self._chance(self.crashy / 2)
+        self.world.on_start = self._on_start
+        for machine in self.world.machines.values():
+            machine.fact_delay_s = lambda: draw.expovariate(1.0) if self._chance(self.late_facts) else 0.0
+
+    def _chance(self, share: float) -> bool:
+        return self.wrong and self.random.random() < share
+
+    def _delays_s(self, message: Assign | Report) -> list[float]:
+        copies = 2 if self._chance(self.doubled) else 1
+        return [self.random.expovariate(0.3) if self._chance(self.slow) else 0.0 for _ in range(copies)]
+
+    def _on_start(self, machine: Machine, key: RunKey) -> None:
+        code = self.random.choice([0, 0, 0, 1, 137])
+        lasts_s = self.random.expovariate(0.1)
+        unseen = self._chance(0.1)
+        self.world.later(lasts_s, lambda: machine.exit(key, code, unseen=unseen))
+
+    # -- what goes wrong ----------------------------------------------------------------------
+
+    def go(self, steps: int = 40) -> None:
+        """Let things go wrong for so many steps, then let them be well."""
+        for _ in range(steps):
+            self._step()
+            self.world.pass_time(self.random.choice([0.0, 0.1, 1.0, 5.0]))
+        self.heal()
+
+    def _step(self) -> None:
+        draw, world = self.random, self.world
+        machine = draw.choice(list(world.machines.values()))
+        match draw.randrange(14):
+            case 0 | 1 | 2:
+                self._submit()
+            case 3 if self.jobs:
+                name = draw.choice(self.jobs)
+                task = draw.choice(world.job(name).tasks)
+                world.stop(draw.choice([None, task.name]), name)
+            case 4:
+                machine.deaf = not machine.deaf
+                world.pass_time(draw.choice([0, 1, 20]))
+            case 5:
+                machine.engine_up = not machine.engine_up
+            case 6:
+                machine.boot()
+            case 7:
+                world.start_manager()
+            case 8 if self._known(machine):
+                world.manager.cordon(machine.node.name, world.now, cordoned=draw.random() < 0.5)
+            case 9 if self._known(machine):
+                world.manager.drain(machine.node.name, world.now)
+            case 10 if machine.live:
+                key = draw.choice(machine.live)
+                self.vanished.add(key)
+                machine.vanish(key)
+            case 11:
+                machine.stubborn = not machine.stubborn
+            case 12:
+                machine.ambiguous = not machine.ambiguous
+            case _:
+                machine.slow = not machine.slow
+                machine.answer_starts()
+
+    def _known(self, machine: Machine) -> bool:
+        return any(node.name == machine.node.name for node in self.world.manager.nodes())
+
+    def _submit(self) -> None:
+        draw = self.random
+        self.submitted += 1
+        tasks: list[Task] = []
+        for at in range(draw.randint(1, 4)):
+            before = [task.name for task in tasks if draw.random() < 0.3]
+            tasks.append(
+                Task(
+                    f"t{at}",
+                    command=["x"],
+                    resources=Resources(cpu=draw.choice([0, 0.5, 1, 2])),
+                    after=before,
+                    completions=draw.choice([1, 1, 3]),
+                    restart=draw.choice([None, RestartPolicy.on_failure(2), RestartPolicy.always(1)]),
+                    on_lost=draw.choice(["replace", "hold"]),
+                    stop_grace_s=draw.choice([0.0, 2.0]),
+                )
+            )
+        job = Job(
+            f"job-{self.submitted}",
+            tasks,
+            retries=draw.choice([0, 2]),
+            parallelism=draw.choice([None, 1, 2]),
+            on_failure=draw.choice(["stop", "continue"]),
+            deadline_s=draw.choice([None, None, 30.0]),
+            wait_for_nodes=True,
+        )
+        self.world.submit(job)
+        if any(info.name == job.name for info in self.world.manager.jobs()):
+            self.jobs.append(job.name)  # unless the manager died before it was committed
+
+    # -- and is well again --------------------------------------------------------------------
+
+    def heal(self) -> None:
+        """Stop everything that goes wrong, and give it all time to come to rest."""
+        world = self.world
+        self.wrong = False
+        world.run()
+        for machine in world.machines.values():
+            machine.deaf = machine.stubborn = machine.ambiguous = machine.slow = False
+            machine.engine_up = True
+            machine.answer_starts()
+        world.check_every = 25
+        world.pass_time(100)
+        for node in world.manager.nodes():
+            world.manager.cordon(node.name, world.now, cordoned=False)
+        world.run()
+        for _ in range(20):
+            if all(job.state.terminal for job in world.manager.jobs()):
+                break
+            world.pass_time(60)
+
+    def check(self) -> None:
+        """Everything is over, every result is what really happened, and nothing is left."""
+        world = self.world
+        world.check()
+        for info in world.manager.jobs():
+            assert info.state.terminal, world.manager.explain(info.tasks[0].id, world.now)
+            for task in info.tasks:
+                self._check_task(task.id)
+            world.manager.release(info.id, world.now)
+        world.pass_time(100)
+        for machine in world.machines.values():
+            assert machine.runs == {}, machine.node.name
+            assert machine.worker.idle
+        assert [event.number for event in world.events] == list(range(1, len(world.events) + 1))
+
+    def _check_task(self, task_id: str) -> None:
+        world = self.world
+        task = world.manager.task(task_id)
+        for attempt in task.attempts:
+            key = RunKey(task.id, attempt.number, attempt.run)
+            truth = world.machines[attempt.node].truth.get(key)
+            if attempt.state is AttemptState.COMPLETED:
+                assert truth is not None
+                assert (truth.phase, truth.exit_code, truth.reason) == ("exited", 0, Reason.EXITED), task
+            elif attempt.reason in (Reason.EXITED, Reason.KILLED):
+                assert truth is not None
+                assert (truth.exit_code, truth.reason) == (attempt.exit_code, attempt.reason), (truth, task)
+            elif attempt.reason is Reason.VANISHED:
+                assert key in self.vanished, task
+        if task.state is TaskState.COMPLETED:
+            assert task.attempts[-1].state is AttemptState.COMPLETED
+        if task.state is TaskState.STOPPED:
+            assert task.stopping
