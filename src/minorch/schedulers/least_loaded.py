@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from minorch.model import NodeStats
 from minorch.scheduling.scheduler import Scheduler
 from minorch.scheduling.view import NodeView, TaskView
 
@@ -29,24 +30,20 @@ class LeastLoaded(Scheduler):
 
     def cost(self, task: TaskView, node: NodeView) -> float:
         """The largest share after placement, and a thousandth of the mean."""
-        reserved, after = node.share(), node.share(task.resources)
-        measured = _measured(node)
-        shares = [
-            share + max(0.0, measured.get(name, 0.0) - reserved[name])  # max(reserved, measured) + asked
-            for name, share in after.items()
-        ]
+        shares = node.share(task.resources)
+        if node.stats is not None:
+            reserved = node.share()
+            for name, measured in _measured(node.stats).items():
+                if measured > reserved.get(name, measured):
+                    shares[name] += measured - reserved[name]
+        every = list(shares.values())
         if node.node.max_tasks:
-            shares.append((node.tasks + 1) / node.node.max_tasks)
-        if not shares:
-            return 0.0
-        return max(shares) + _TIE_BREAK * sum(shares) / len(shares)
+            every.append((node.tasks + 1) / node.node.max_tasks)
+        return max(every) + _TIE_BREAK * sum(every) / len(every) if every else 0.0
 
 
-def _measured(node: NodeView) -> dict[str, float]:
+def _measured(stats: NodeStats) -> dict[str, float]:
     """The measured shares, from 0 to 1, of the dimensions that were measured."""
-    stats = node.stats
-    if stats is None:
-        return {}
     shares = {"cpu": stats.cpu_percent / 100}
     if stats.memory_total > 0:
         shares["memory"] = stats.memory_used / stats.memory_total
