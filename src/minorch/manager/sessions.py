@@ -29,12 +29,21 @@ class Session:
         """Those of them that it must be told about."""
         self.released: dict[tuple[str, int], None] = {}
         self._incarnation = ""
+        self._others: dict[str, int] = {}
+        """Other incarnations that were heard, with the highest report of each. While the present one has not
+        confirmed what was sent to it, a new manager cannot tell which of them is alive and which report was
+        only late."""
         self._retired: deque[str] = deque(maxlen=_INCARNATIONS_KEPT)
-        """Earlier incarnations, whose belated reports are not listened to."""
+        """Those that are certainly gone, whose belated reports are not listened to."""
         self._sequence = 0
         self._revision = 0
         """The highest revision sent."""
-        self._sent_at = 0.0
+        self._certain_from = 1
+        """The first revision that only the present incarnation can have been sent."""
+        self._confirmed = 0
+        """The highest revision that the present incarnation has applied."""
+        self._waiting_since: float | None = None
+        """Since when nothing was confirmed although something was sent; None: all is confirmed."""
         self._full_at: float | None = None
         self._full_due = False
         self._reply_due = False
@@ -54,23 +63,43 @@ class Session:
             resend_s: after so long without progress the worker is told everything again.
             full_every_s: after so long it is told everything in any case.
         """
+        if report.incarnation in self._retired:
+            return False
         if report.incarnation != self._incarnation:
-            if report.incarnation in self._retired:
+            if report.sequence <= self._others.get(report.incarnation, 0):
                 return False
-            if self._incarnation:
-                self._retired.append(self._incarnation)
-            self._incarnation, self._sequence = report.incarnation, 0
-            self._full_at = None
-        if report.sequence <= self._sequence:
+            self._turn_to(report.incarnation)
+        elif report.sequence <= self._sequence:
             return False
         self._sequence = report.sequence
         if report.observed:
             self._reply_due = True
-        if self._full_at is None or now - self._full_at >= full_every_s:
+        self._note_confirmed(report.revision if report.epoch == epoch else 0, now)
+        late = self._waiting_since is not None and now - self._waiting_since >= resend_s
+        if late or self._full_at is None or now - self._full_at >= full_every_s:
             self._full_due = True
-        elif report.epoch != epoch or report.revision != self._revision:
-            self._full_due = self._full_due or now - self._sent_at >= resend_s
         return True
+
+    def _turn_to(self, incarnation: str) -> None:
+        """From now on it is this incarnation that is spoken to, until another one proves to be alive."""
+        if self._incarnation:
+            self._others[self._incarnation] = self._sequence
+        self._others.pop(incarnation, None)
+        if len(self._others) > _INCARNATIONS_KEPT:
+            del self._others[next(iter(self._others))]
+        self._incarnation = incarnation
+        self._certain_from, self._confirmed = self._revision + 1, 0
+        self._full_at = None
+
+    def _note_confirmed(self, revision: int, now: float) -> None:
+        if revision >= self._certain_from and self._others:
+            self._retired.extend(self._others)
+            self._others.clear()
+        if revision == self._revision:
+            self._waiting_since = None
+        elif revision > self._confirmed or self._waiting_since is None:
+            self._waiting_since = now
+        self._confirmed = max(self._confirmed, revision)
 
     def next_message(
         self, describe: Callable[[str, int], Assignment], *, cluster_id: str, epoch: int, now: float
@@ -81,13 +110,14 @@ class Session:
         base: int | None = self._revision
         if self._full_due:
             base, wanted = None, list(self.held)
-            self._full_at = now
+            self._full_at = self._waiting_since = now
         else:
             wanted = [task_id for task_id in self.changed if task_id in self.held]
         released = () if self._full_due else tuple(self.released)
         if self._full_due or wanted or released:
             self._revision += 1
-            self._sent_at = now
+            if self._waiting_since is None:
+                self._waiting_since = now
         elif not self._reply_due:
             return None
         entries = tuple(describe(task_id, self.held[task_id]) for task_id in wanted)
