@@ -66,7 +66,8 @@ class Supervisor:
         elif local.assignment is None:
             local.assignment = entry
             self._note(local)
-            self._on_claimed(local, now)
+            if entry.desired == "run":
+                self._on_claimed(local, now)
         if entry.desired == "stop":
             self.stop(local, entry.grace_s, now)
 

@@ -1,0 +1,37 @@
+"""A worker starts anew while its runs go on, or end."""
+
+from __future__ import annotations
+
+from minorch.states import TaskState
+from tests.stories.world import World, sleeper
+
+
+def test_a_drained_task_whose_worker_restarts_while_it_ends_is_moved_and_not_failed():
+    world = World("a")
+    world.submit(sleeper())
+    a = world.where()
+    a.stubborn = True
+    world.add("b")
+    world.run()
+    world.manager.drain("a", world.now)
+    world.run()
+    (key,) = a.live
+    a.exit(key, 143, unseen=True)
+    a.boot()
+    world.run()
+    assert world.task().state is TaskState.RUNNING
+    assert world.where().node.name == "b"
+
+
+def test_a_stop_ends_in_stopped_although_the_worker_restarts_in_between():
+    world = World("a")
+    world.submit(sleeper())
+    a = world.where()
+    a.stubborn = True
+    world.stop()
+    (key,) = a.live
+    a.exit(key, 143, unseen=True)
+    a.boot()
+    world.pass_time(5)
+    assert world.task().state is TaskState.STOPPED
+    assert world.task().exit_code == 143
