@@ -362,7 +362,7 @@ class Supervisor:
             return
         local.restarts += 1
         local.phase = Phase.BACKOFF
-        local.killing = False
+        local.killing = local.unhealthy = False
         local.exit_code = exit_code
         code = "" if exit_code is None else f", exit code {exit_code}"
         most = "" if policy.attempts is None else f" of {policy.attempts}"
