@@ -35,3 +35,20 @@ def test_a_stop_ends_in_stopped_although_the_worker_restarts_in_between():
     world.pass_time(5)
     assert world.task().state is TaskState.STOPPED
     assert world.task().exit_code == 143
+
+
+def test_the_end_of_an_unclaimed_run_keeps_its_time():
+    world = World("a")
+    world.submit(sleeper())
+    a = world.where()
+    world.manager_up = False
+    a.boot()
+    world.pass_time(1)
+    (key,) = a.live
+    a.exit(key, 0)
+    ended = world.now
+    world.pass_time(5)
+    world.manager_up = True
+    world.pass_time(5)
+    assert world.task().state is TaskState.COMPLETED
+    assert world.task().attempts[0].finished_at == ended

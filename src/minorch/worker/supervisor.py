@@ -343,7 +343,12 @@ class Supervisor:
         if local.assignment is None and local.desired == "run":
             local.phase = Phase.ADOPTED
             local.status = RunStatus(
-                key=local.key, phase="exited", exit_code=exit_code, reason=reason, message=message
+                key=local.key,
+                phase="exited",
+                exit_code=exit_code,
+                reason=reason,
+                message=message,
+                finished_at=local.finished_at,
             )
             return
         if local.desired != "run":
