@@ -52,3 +52,14 @@ def test_the_end_of_an_unclaimed_run_keeps_its_time():
     world.pass_time(5)
     assert world.task().state is TaskState.COMPLETED
     assert world.task().attempts[0].finished_at == ended
+
+
+def test_a_run_that_vanished_while_its_worker_was_away_is_told_before_it_restarts():
+    world = World("a")
+    world.submit(sleeper(restart=RestartPolicy.on_failure(5, backoff_s=30.0)))
+    a = world.where()
+    (key,) = a.live
+    a.vanish(key)
+    a.boot()
+    world.run()
+    assert "vanished; restart 1 of 5" in world.task().message

@@ -75,6 +75,7 @@ class Supervisor:
         local = LocalAttempt(entry.task_id, entry.attempt)
         local.assignment = entry
         local.run, local.begun = max(1, entry.run), entry.run
+        local.state = AttemptState.RUNNING if entry.run else AttemptState.SCHEDULED
         self.attempts[local.id] = local
         self._note(local)
         if entry.desired == "stop":
