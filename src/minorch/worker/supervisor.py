@@ -160,7 +160,7 @@ class Supervisor:
                 elif (status.ports, status.handle) != (local.ports, local.handle):
                     local.ports, local.handle = status.ports, status.handle
                     self._note(local)
-            case Phase.OVER if status.phase == "running":
+            case Phase.OVER | Phase.BACKOFF if status.phase == "running":  # it was taken for gone
                 self.actions.append(Kill(key=status.key))
             case _:
                 pass
@@ -295,11 +295,9 @@ class Supervisor:
     def _clear_away(self, status: RunStatus) -> None:
         """End and remove a run of ours that is none of an attempt's present run."""
         local = self.attempts.get(f"{status.key.task_id}/{status.key.attempt}")
-        if local is not None and status.key in local.leftovers:
-            return
         if status.phase == "running":
             self.actions.append(Kill(key=status.key))
-        elif status.key not in self._removing:
+        elif status.key not in self._removing and (local is None or status.key not in local.leftovers):
             self._removing.add(status.key)
             self.actions.append(Remove(key=status.key))
 
