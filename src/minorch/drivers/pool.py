@@ -30,7 +30,8 @@ class DaemonPool:
         self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
-        self._idle = 0
+        self._load = 0
+        """How many calls wait or run."""
         self._closed = False
 
     def submit(self, call: Callable[[], None]) -> None:
@@ -39,24 +40,24 @@ class DaemonPool:
             if self._closed:
                 return
             self._calls.put(call)
-            if self._idle < self._calls.qsize() and len(self._threads) < self._most:
+            self._load += 1
+            if len(self._threads) < min(self._load, self._most):
                 thread = threading.Thread(target=self._work, name=self._name, daemon=True)
                 self._threads.append(thread)
                 thread.start()
 
     def _work(self) -> None:
         while True:
-            with self._lock:
-                self._idle += 1
             call = self._calls.get()
-            with self._lock:
-                self._idle -= 1
             if call is None:
                 return
             try:
                 call()
             except Exception:  # noqa: BLE001  one call must not end the pool
                 _log.exception("a call in %s raised; this is a bug in minorch", self._name)
+            finally:
+                with self._lock:
+                    self._load -= 1
 
     def close(self, timeout_s: float) -> bool:
         """Let running calls end and drop waiting ones; False if one still ran after *timeout_s* seconds."""
