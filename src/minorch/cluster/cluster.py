@@ -15,7 +15,7 @@ from minorch.cluster.setup import choose_runtime, choose_scheduler, choose_store
 from minorch.cluster.tables import html_table, node_rows, text_table
 from minorch.contracts import Runtime, Store
 from minorch.drivers import ManagerDriver, RuntimeHands, SteadyClock, WorkerDriver
-from minorch.errors import ClusterClosed, NotFound, UsageError, did_you_mean
+from minorch.errors import ClusterClosed, MinorchError, NotFound, UsageError, did_you_mean
 from minorch.manager import Manager, ManagerConfig
 from minorch.messages import Assign
 from minorch.model import Job, Node, Task
@@ -79,6 +79,7 @@ class Cluster:
         worker_config: WorkerConfig | None = None,
     ) -> None:
         self._closed = True  # until everything stands
+        self._closing = False
         self._registry = registry if registry is not None else default_registry()
         for plugin in plugins:
             self._registry.register(plugin)
@@ -169,8 +170,13 @@ class Cluster:
         if not isinstance(job, Job):
             raise UsageError(f"submit() takes a Job or a Task, not a {type(job).__name__}")
         submitted = job
-        job_id = self._manager.call(lambda manager, now: manager.submit(submitted, now))
-        return JobHandle(self, job_id, job.name)
+
+        def accept(manager: Manager, now: float) -> str:
+            if self._closing:  # in the manager's thread, so that no job slips in behind the last stop
+                raise ClusterClosed("the cluster is closing; make a new one")
+            return manager.submit(submitted, now)
+
+        return JobHandle(self, self._manager.call(accept), job.name)
 
     @property
     def jobs(self) -> Mapping[str, JobHandle]:
@@ -282,12 +288,20 @@ class Cluster:
         """Stop and remove everything that runs, unless detached, and end all threads. Closing twice is fine.
 
         A task that ignores the request to end is killed after its grace.
+
+        Raises:
+            StoreError: the stops cannot be written, so what runs is left running.
+            UsageError: an observer of events closes it, and would wait for itself.
         """
         if self._closed:
             return
+        self._manager.refuse_own_thread("close the cluster")
         try:
             if not self._detach:
                 self._stop_everything()
+        except MinorchError as error:
+            _log.warning("what runs is left running: %s", error)
+            raise
         finally:
             self._closed = True
             self._end_threads()
@@ -295,7 +309,12 @@ class Cluster:
     def _stop_everything(self) -> None:
         """Stop all jobs, wait for their ends, and have what is left of them removed."""
         manager = self._manager
-        jobs, grace_s = manager.call(_stop_open_jobs)
+
+        def begin(manager: Manager, now: float) -> tuple[list[JobInfo], float]:
+            self._closing = True
+            return _stop_open_jobs(manager, now)
+
+        jobs, grace_s = manager.call(begin)
         deadline = time.monotonic() + grace_s + _MARGIN_S
         for job in jobs:
             try:

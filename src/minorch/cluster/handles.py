@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 from minorch.cluster.tables import html_table, task_rows, text_table
-from minorch.errors import JobFailed, MinorchError, NotFound, RuntimeFault
+from minorch.errors import ClusterClosed, JobFailed, MinorchError, NotFound, RuntimeFault
 from minorch.ids import RunKey
 from minorch.model import TaskStats
 from minorch.state.events import Event
@@ -234,6 +234,7 @@ class JobHandle:
         Raises:
             TimeoutError: it was not over in time. It goes on.
             ClusterClosed: the cluster was closed before it was over.
+            UsageError: an observer of events waits, and would wait for itself.
         """
         over = threading.Event()
         end = self._when_over(over.set)
@@ -242,7 +243,7 @@ class JobHandle:
                 raise TimeoutError(f'job "{self.name}" is still {self.state} after {timeout:g} s')
         finally:
             end()
-        return self.info().state
+        return self._final_state()
 
     def __await__(self) -> Generator[object, None, JobState]:
         import asyncio  # only for those who have a loop, and then it is loaded
@@ -254,11 +255,18 @@ class JobHandle:
             yield from over.wait().__await__()
         finally:
             end()
-        return self.info().state
+        return self._final_state()
+
+    def _final_state(self) -> JobState:
+        state = self.info().state
+        if not state.terminal:
+            raise ClusterClosed(f'the cluster was closed while job "{self.name}" was {state}')
+        return state
 
     def _when_over(self, callback: Callable[[], object]) -> Callable[[], None]:
         """Have *callback* called once the job is over; at once if it is."""
         manager = self._access.manager
+        manager.refuse_own_thread("wait for a job")
 
         def check() -> None:
             if manager.job_is_over(self.id) or manager.closed:

@@ -6,13 +6,13 @@ import logging
 import queue
 import random
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from typing import TypeVar
 
 from minorch.contracts import Change, Store
 from minorch.drivers.clock import SteadyClock, new_id
-from minorch.errors import ClusterClosed, MessageError, MinorchError, NotFound, StoreError, UsageError
+from minorch.errors import ClusterClosed, MessageError, NotFound, StoreError, UsageError
 from minorch.manager import Manager, ManagerConfig, Step
 from minorch.messages import Assign, Report
 from minorch.scheduling import Scheduler
@@ -24,6 +24,8 @@ _log = logging.getLogger("minorch.drivers")
 _T = TypeVar("_T")
 _Call = tuple[Callable[[], object], "Future[object]"]
 _RETRY_S = 1.0
+_LONGEST_WAIT_S = 3600.0
+"""Longer waits are made of several: one of 293 years is more than a queue can count."""
 
 
 class ManagerDriver:
@@ -77,8 +79,15 @@ class ManagerDriver:
         self._unsent: list[Assign] = []
         self._untold: list[Event] = []
         self._unanswered: list[tuple[Future[object], object]] = []
+        self._taken: list[Future[object]] = []
+        """Of the calls of this turn."""
         self._changed: list[str] = []
         self._fault: StoreError | None = None
+        self._bug: BaseException | None = None
+        self._turning = False
+        self._door = threading.Lock()
+        """Held to put a call into the inbox, and to say that nobody takes them any more."""
+        self._ended = False
 
     @property
     def cluster_id(self) -> str:
@@ -115,23 +124,52 @@ class ManagerDriver:
             ClusterClosed: the driver was closed.
             StoreError: the store cannot be written; nothing new is accepted until it can.
         """
-        if self._closed:
-            raise ClusterClosed("the cluster is closed")
-        if threading.current_thread() is self._thread:
-            raise UsageError("an observer of events must not change the cluster from within its call")
+        self.refuse_own_thread("change the cluster")
         future: Future[object] = Future()
-        self._inbox.put((lambda: change(self.manager, self._clock()), future))
+        with self._door:
+            if self._closed or self._ended:
+                raise self._gone()
+            self._inbox.put((lambda: change(self.manager, self._clock()), future))
         try:
             return future.result(timeout_s)  # type: ignore[return-value]  # it is what change returned
         except TimeoutError:
             raise StoreError(
-                f"the store did not take the change within {timeout_s:g} s; it may still do so ({self._fault})"
+                f"the store did not take the change within {timeout_s:g} s; it may still do so "
+                f"({self._fault or 'it did not answer'})"
             ) from None
 
     def ask(self, question: Callable[[Manager, float], _T]) -> _T:
-        """Ask the manager something, between two turns, in the caller's thread. It must change nothing."""
+        """Ask the manager something, between two turns, in the caller's thread. It must change nothing.
+
+        Raises:
+            UsageError: it is asked from within a turn, by a scheduler or a store.
+        """
+        if self._turning and threading.current_thread() is self._thread:
+            raise UsageError(
+                "a scheduler or store must not ask its cluster while it is called: it would wait for itself; "
+                "a scheduler finds all it may use in what it is given"
+            )
         with self._lock:
             return question(self.manager, self._clock())
+
+    def refuse_own_thread(self, what: str) -> None:
+        """Refuse what cannot be done in the manager's thread, which would wait for itself.
+
+        Raises:
+            UsageError: this is the manager's thread.
+        """
+        if threading.current_thread() is self._thread:
+            raise UsageError(
+                f"an observer of events, or a scheduler, must not {what} from within its call; "
+                "do it in a thread of your own"
+            )
+
+    def _gone(self) -> ClusterClosed:
+        if self._bug is None:
+            return ClusterClosed("the cluster is closed")
+        return ClusterClosed(
+            f"the cluster ended because of a bug in minorch: {type(self._bug).__name__}: {self._bug}"
+        )
 
     def when_changed(self, job_id: str, callback: Callable[[], None]) -> Callable[[], None]:
         """Have *callback* called, in the manager's thread, each time a job's state changes.
@@ -161,12 +199,21 @@ class ManagerDriver:
     # -- the loop -----------------------------------------------------------------------------
 
     def _loop(self) -> None:
+        try:
+            self._take_turns()
+        finally:  # whatever it was, nobody may be left waiting
+            self._closed = True
+            self._give_up()
+
+    def _take_turns(self) -> None:
         deadline: float | None = self._clock()
         closing = False
         while not closing:
             calls: list[_Call] = []
             reports: list[Report] = []
-            wait_s = None if deadline is None else max(0.0, deadline - self._clock())
+            wait_s = None
+            if deadline is not None:
+                wait_s = min(_LONGEST_WAIT_S, max(0.0, deadline - self._clock()))
             try:
                 item = self._inbox.get(timeout=wait_s)
                 while True:
@@ -181,27 +228,24 @@ class ManagerDriver:
                 pass
             try:
                 deadline = self._turn(calls, reports)
-            except Exception:  # noqa: BLE001  whatever it is, nobody may be left waiting
+            except (Exception, SystemExit) as error:  # noqa: BLE001  its callers are told
                 _log.exception("the manager stopped because of a bug in minorch")
-                closing = True
+                self._bug = error
+                return
             self._answer()
-        self._closed = True
-        self._give_up()
 
     def _turn(self, calls: Sequence[_Call], reports: Sequence[Report]) -> float | None:
         """Absorb, settle, commit; and only then send."""
+        self._taken = [future for _, future in calls]
         with self._lock:
-            for change, future in calls:
-                self._apply(change, future)
-            for report in reports:
-                try:
-                    self.manager.receive(report, self._clock())
-                except MessageError as error:
-                    _log.warning("the manager refused a report: %s", error)
-            step = self.manager.settle(self._clock())
-            self._collect(step)
-            if not self._commit():
-                return self._clock() + _RETRY_S
+            self._turning = True
+            try:
+                step = self._absorb(calls, reports)
+                self._collect(step)
+                if not self._commit():
+                    return self._clock() + _RETRY_S
+            finally:
+                self._turning = False
             messages, self._unsent = self._unsent, []
             events, self._untold = self._untold, []
         for message in messages:
@@ -209,6 +253,16 @@ class ManagerDriver:
         if events and self._on_events is not None:
             self._tell(self._on_events, events)
         return step.deadline
+
+    def _absorb(self, calls: Sequence[_Call], reports: Sequence[Report]) -> Step:
+        for change, future in calls:
+            self._apply(change, future)
+        for report in reports:
+            try:
+                self.manager.receive(report, self._clock())
+            except MessageError as error:
+                _log.warning("the manager refused a report: %s", error)
+        return self.manager.settle(self._clock())
 
     def _apply(self, change: Callable[[], object], future: Future[object]) -> None:
         if self._fault is not None:
@@ -218,7 +272,7 @@ class ManagerDriver:
             return
         try:
             self._unanswered.append((future, change()))
-        except MinorchError as error:
+        except Exception as error:  # noqa: BLE001  the caller's own, such as a node's name that is no text
             future.set_exception(error)
 
     def _collect(self, step: Step) -> None:
@@ -232,11 +286,13 @@ class ManagerDriver:
             return True
         try:
             self._store.commit(self._unwritten)
-        except StoreError as error:
+        except Exception as error:  # noqa: BLE001  a store may be anybody's; written twice is the same
             if self._fault is None:
                 _log.error(
                     "the store cannot be written, so nothing is sent and nothing new accepted: %s", error
                 )
+            if not isinstance(error, StoreError):
+                error = StoreError(f"{type(error).__name__}: {error}")
             self._fault = error
             return False
         self._unwritten.clear()
@@ -252,8 +308,15 @@ class ManagerDriver:
             future.set_result(result)
         changed, self._changed = self._changed, []
         for job_id in changed:
-            for callback in tuple(self._callbacks.get(job_id, ())):
+            self._call_back(self._callbacks.get(job_id, ()))
+
+    @staticmethod
+    def _call_back(callbacks: Iterable[Callable[[], None]]) -> None:
+        for callback in tuple(callbacks):
+            try:
                 callback()
+            except Exception as error:  # noqa: BLE001  such as an event loop that was closed meanwhile
+                _log.warning("somebody who waited for a job could not be told: %s", error)
 
     def _pass_on(self, message: Assign) -> None:
         try:
@@ -265,26 +328,31 @@ class ManagerDriver:
     def _tell(observer: Callable[[Sequence[Event]], None], events: Sequence[Event]) -> None:
         try:
             observer(events)
-        except Exception:  # noqa: BLE001  observers are the application's
+        except (Exception, SystemExit):  # noqa: BLE001  observers are the application's; exit() ends its caller
             _log.exception("an observer of events raised")
 
     def _give_up(self) -> None:
         """Answer everybody who still waits."""
-        closed = ClusterClosed("the cluster was closed")
-        for future, _ in self._unanswered:
-            future.set_exception(closed)
+        with self._door:
+            self._ended = True
+        closed = self._gone()
+        futures = [future for future, _ in self._unanswered] + self._taken
         while not self._inbox.empty():
             item = self._inbox.get()
             if isinstance(item, tuple):
-                item[1].set_exception(closed)
+                futures.append(item[1])
+        for future in futures:
+            if not future.done():
+                future.set_exception(closed)
         with self._lock:
             callbacks = [callback for waiting in self._callbacks.values() for callback in waiting]
-        for callback in callbacks:
-            callback()
+        self._call_back(callbacks)
 
     def job_is_over(self, job_id: str) -> bool:
         """Whether a job is over or forgotten, as far as is durable."""
         with self._lock:
+            if job_id in self._changed:  # and not written yet: its callbacks are called when it is
+                return False
             try:
                 return self.manager.job_state(job_id).terminal
             except NotFound:
