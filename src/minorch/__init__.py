@@ -12,115 +12,209 @@ COMPLETED hi
 
 from __future__ import annotations
 
-from minorch.builtins import default_registry
-from minorch.cluster import Cluster, JobHandle, TaskHandle
-from minorch.contracts import Runtime, RuntimeInfo, Store
-from minorch.errors import (
-    ClusterClosed,
-    EngineUnavailable,
-    InvariantError,
-    JobFailed,
-    MessageError,
-    MinorchError,
-    NotFound,
-    PluginError,
-    PolicyError,
-    RuntimeFault,
-    SpecError,
-    StartFailed,
-    StoreCorrupt,
-    StoreError,
-    StoreLocked,
-    StoreVersionError,
-    UnknownPlugin,
-    UnschedulableError,
-    UsageError,
-)
-from minorch.manager import Manager, ManagerConfig
-from minorch.messages import Assign, Message, Report, decode, encode
-from minorch.model import (
-    HealthCheck,
-    Job,
-    Mount,
-    Node,
-    NodeStats,
-    Port,
-    RestartPolicy,
-    Secret,
-    Task,
-    TaskStats,
-)
-from minorch.plugins import Registry, RuntimePlugin, SchedulerPlugin, StorePlugin, hookimpl
-from minorch.resources import Resources
-from minorch.scheduling import Explanation, NodeView, Scheduler, TaskView
-from minorch.state.events import Event
-from minorch.state.pictures import AttemptInfo, JobInfo, NodeInfo, TaskInfo
-from minorch.states import AttemptState, JobState, Reason, TaskState
-from minorch.worker import Worker, WorkerConfig
+import importlib
+from typing import TYPE_CHECKING, Final
 
-__all__ = [
-    "Assign",
-    "AttemptInfo",
-    "AttemptState",
-    "Cluster",
-    "ClusterClosed",
-    "EngineUnavailable",
-    "Event",
-    "Explanation",
-    "HealthCheck",
-    "InvariantError",
-    "Job",
-    "JobFailed",
-    "JobHandle",
-    "JobInfo",
-    "JobState",
-    "Manager",
-    "ManagerConfig",
-    "Message",
-    "MessageError",
-    "MinorchError",
-    "Mount",
-    "Node",
-    "NodeInfo",
-    "NodeStats",
-    "NodeView",
-    "NotFound",
-    "PluginError",
-    "PolicyError",
-    "Port",
-    "Reason",
-    "Registry",
-    "Report",
-    "Resources",
-    "RestartPolicy",
-    "Runtime",
-    "RuntimeFault",
-    "RuntimeInfo",
-    "RuntimePlugin",
-    "Scheduler",
-    "SchedulerPlugin",
-    "Secret",
-    "SpecError",
-    "StartFailed",
-    "Store",
-    "StoreCorrupt",
-    "StoreError",
-    "StoreLocked",
-    "StorePlugin",
-    "StoreVersionError",
-    "Task",
-    "TaskHandle",
-    "TaskInfo",
-    "TaskState",
-    "TaskStats",
-    "TaskView",
-    "UnknownPlugin",
-    "UnschedulableError",
-    "UsageError",
-    "Worker",
-    "WorkerConfig",
-    "decode",
-    "default_registry",
-    "encode",
-    "hookimpl",
-]
+if TYPE_CHECKING:
+    from minorch.builtins import (
+        default_registry as default_registry,
+    )
+    from minorch.cluster import (
+        Cluster as Cluster,
+        JobHandle as JobHandle,
+        TaskHandle as TaskHandle,
+    )
+    from minorch.contracts import (
+        Runtime as Runtime,
+        RuntimeInfo as RuntimeInfo,
+        Store as Store,
+    )
+    from minorch.errors import (
+        ClusterClosed as ClusterClosed,
+        EngineUnavailable as EngineUnavailable,
+        InvariantError as InvariantError,
+        JobFailed as JobFailed,
+        MessageError as MessageError,
+        MinorchError as MinorchError,
+        NotFound as NotFound,
+        PluginError as PluginError,
+        PolicyError as PolicyError,
+        RuntimeFault as RuntimeFault,
+        SpecError as SpecError,
+        StartFailed as StartFailed,
+        StoreCorrupt as StoreCorrupt,
+        StoreError as StoreError,
+        StoreLocked as StoreLocked,
+        StoreVersionError as StoreVersionError,
+        UnknownPlugin as UnknownPlugin,
+        UnschedulableError as UnschedulableError,
+        UsageError as UsageError,
+    )
+    from minorch.manager import (
+        Manager as Manager,
+        ManagerConfig as ManagerConfig,
+    )
+    from minorch.messages import (
+        Assign as Assign,
+        Message as Message,
+        Report as Report,
+        decode as decode,
+        encode as encode,
+    )
+    from minorch.model import (
+        HealthCheck as HealthCheck,
+        Job as Job,
+        Mount as Mount,
+        Node as Node,
+        NodeStats as NodeStats,
+        Port as Port,
+        RestartPolicy as RestartPolicy,
+        Secret as Secret,
+        Task as Task,
+        TaskStats as TaskStats,
+    )
+    from minorch.plugins import (
+        Registry as Registry,
+        RuntimePlugin as RuntimePlugin,
+        SchedulerPlugin as SchedulerPlugin,
+        StorePlugin as StorePlugin,
+        hookimpl as hookimpl,
+    )
+    from minorch.resources import (
+        Resources as Resources,
+    )
+    from minorch.scheduling import (
+        Explanation as Explanation,
+        NodeView as NodeView,
+        Scheduler as Scheduler,
+        TaskView as TaskView,
+    )
+    from minorch.state.events import (
+        Event as Event,
+    )
+    from minorch.state.pictures import (
+        AttemptInfo as AttemptInfo,
+        JobInfo as JobInfo,
+        NodeInfo as NodeInfo,
+        TaskInfo as TaskInfo,
+    )
+    from minorch.states import (
+        AttemptState as AttemptState,
+        JobState as JobState,
+        Reason as Reason,
+        TaskState as TaskState,
+    )
+    from minorch.worker import (
+        Worker as Worker,
+        WorkerConfig as WorkerConfig,
+    )
+
+_HOMES: Final[dict[str, tuple[str, ...]]] = {
+    "minorch.builtins": ("default_registry",),
+    "minorch.cluster": (
+        "Cluster",
+        "JobHandle",
+        "TaskHandle",
+    ),
+    "minorch.contracts": (
+        "Runtime",
+        "RuntimeInfo",
+        "Store",
+    ),
+    "minorch.errors": (
+        "ClusterClosed",
+        "EngineUnavailable",
+        "InvariantError",
+        "JobFailed",
+        "MessageError",
+        "MinorchError",
+        "NotFound",
+        "PluginError",
+        "PolicyError",
+        "RuntimeFault",
+        "SpecError",
+        "StartFailed",
+        "StoreCorrupt",
+        "StoreError",
+        "StoreLocked",
+        "StoreVersionError",
+        "UnknownPlugin",
+        "UnschedulableError",
+        "UsageError",
+    ),
+    "minorch.manager": (
+        "Manager",
+        "ManagerConfig",
+    ),
+    "minorch.messages": (
+        "Assign",
+        "Message",
+        "Report",
+        "decode",
+        "encode",
+    ),
+    "minorch.model": (
+        "HealthCheck",
+        "Job",
+        "Mount",
+        "Node",
+        "NodeStats",
+        "Port",
+        "RestartPolicy",
+        "Secret",
+        "Task",
+        "TaskStats",
+    ),
+    "minorch.plugins": (
+        "Registry",
+        "RuntimePlugin",
+        "SchedulerPlugin",
+        "StorePlugin",
+        "hookimpl",
+    ),
+    "minorch.resources": ("Resources",),
+    "minorch.scheduling": (
+        "Explanation",
+        "NodeView",
+        "Scheduler",
+        "TaskView",
+    ),
+    "minorch.state.events": ("Event",),
+    "minorch.state.pictures": (
+        "AttemptInfo",
+        "JobInfo",
+        "NodeInfo",
+        "TaskInfo",
+    ),
+    "minorch.states": (
+        "AttemptState",
+        "JobState",
+        "Reason",
+        "TaskState",
+    ),
+    "minorch.worker": (
+        "Worker",
+        "WorkerConfig",
+    ),
+}
+"""Where each public name lives. A module is loaded when a name of it is first used, so that ``import
+minorch`` itself costs next to nothing; a test holds this table against the imports above."""
+
+_HOME_OF: Final = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = sorted(_HOME_OF)  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> object:
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(
+            f"module 'minorch' has no attribute {name!r}", name=name, obj=importlib.import_module(__name__)
+        )
+    value: object = getattr(importlib.import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME_OF})
