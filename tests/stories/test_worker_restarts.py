@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from minorch.model import RestartPolicy
 from minorch.states import TaskState
 from tests.stories.world import World, sleeper
 

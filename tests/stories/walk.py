@@ -1,4 +1,4 @@
-"""A random walk: a world in which everything goes wrong for a while, drawn from a seed, and then is well again."""
+"""A random walk: a world where everything goes wrong for a while, drawn from a seed, and then is well again."""
 
 from __future__ import annotations
 
@@ -31,7 +31,6 @@ class Walk:
         """Whether things still go wrong."""
         self.jobs: list[str] = []
         self.submitted = 0
-        self.vanished: set[RunKey] = set()
         self.world = World(
             *(f"node-{at}" for at in range(draw.randint(1, 4))),
             manager_config=ManagerConfig(max_lost=3, max_events=500, keep_runs=20),
@@ -92,9 +91,7 @@ class Walk:
             case 9 if self._known(machine):
                 world.manager.drain(machine.node.name, world.now)
             case 10 if machine.live:
-                key = draw.choice(machine.live)
-                self.vanished.add(key)
-                machine.vanish(key)
+                machine.vanish(draw.choice(machine.live))
             case 11:
                 machine.stubborn = not machine.stubborn
             case 12:
@@ -186,7 +183,7 @@ class Walk:
                 assert truth is not None
                 assert (truth.exit_code, truth.reason) == (attempt.exit_code, attempt.reason), (truth, task)
             elif attempt.reason is Reason.VANISHED:
-                assert key in self.vanished, task
+                assert key in world.machines[attempt.node].vanished, task
         if task.state is TaskState.COMPLETED:
             assert task.attempts[-1].state is AttemptState.COMPLETED
         if task.state is TaskState.STOPPED:

@@ -81,6 +81,8 @@ class Machine:
         self.truth: dict[RunKey, RunStatus] = {}
         """Every run there ever was, as it last was."""
         self.started: list[RunKey] = []
+        self.vanished: set[RunKey] = set()
+        """Those that somebody removed: what leaves no trace and was not reported yet may start again."""
         self.actions: list[Action] = []
         """Everything that its workers asked for."""
         self.probes: list[Probe] = []
@@ -115,14 +117,14 @@ class Machine:
             config=self.world.worker_config,
         )
 
-    def step(self) -> Report | None:
-        """Settle the worker, do what it asks of the runtime, and give its report."""
+    def step(self) -> tuple[Report | None, bool]:
+        """Settle the worker, do what it asks of the runtime; its report, and whether it asked for anything."""
         step = self.worker.settle(self.world.now)
         self.deadline = step.deadline
         self.actions += step.actions
         for action in step.actions:
             self._do(action)
-        return step.report
+        return step.report, bool(step.actions)
 
     def _do(self, action: Action) -> None:
         match action:
@@ -175,7 +177,7 @@ class Machine:
         """What the contract asks of a runtime: a run that was started before is not started again."""
         if key in self.runs:
             return
-        if key in self.started:
+        if key in self.started and key not in self.vanished:
             raise AssertionError(f"{key} was started twice")
         self.world.check_alone(self, key)
         self.started.append(key)
@@ -222,6 +224,7 @@ class Machine:
 
     def vanish(self, key: RunKey) -> None:
         """Somebody else removes a run."""
+        self.vanished.add(key)
         del self.runs[key]
 
     def asked_for(self, kind: type[Action]) -> int:
@@ -315,7 +318,8 @@ class World:
                 heapq.heappop(self._later)[2]()
                 busy = True
             for machine in list(self.machines.values()):
-                report = machine.step()
+                report, acted = machine.step()
+                busy = busy or acted
                 if report is not None:
                     busy = True
                     self._send(report, machine)
