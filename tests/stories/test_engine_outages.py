@@ -20,3 +20,13 @@ def test_a_run_that_was_taken_for_gone_and_reappears_before_its_restart_is_kille
     a.tell(Missed())
     world.run()
     assert a.live == []
+
+
+def test_an_engine_that_is_down_for_long_is_not_asked_ever_more_often():
+    world = World("a")
+    a = world.machines["a"]
+    a.engine_up = False
+    world.pass_time(3600)
+    before = a.asked_for(ListRuns)
+    world.pass_time(600)
+    assert a.asked_for(ListRuns) - before <= 33

@@ -95,6 +95,8 @@ class Worker:
         self._engine_ok = False
         self._engine_message = "not asked yet"
         self._retry_s = self._config.retry_s
+        self._retrying = False
+        """Whether the engine, which did not answer, is asked again at a time that is set."""
         self._stats: NodeStats | None = None
         self._task_stats: dict[str, TaskStats] = {}
         for kind in ("heartbeat", "sample"):
@@ -238,7 +240,8 @@ class Worker:
         else:
             self._attempts.unreachable(fact.key, now)
         self._report_due = self._report_due or self._engine_ok or self._engine_message != fact.message
-        if self._engine_ok or fact.key is None:
+        if not self._retrying:
+            self._retrying = True
             self._timers.add(now + self._retry_s, "list")
             self._retry_s = min(_LONGEST_RETRY_S, 2 * self._retry_s)
         self._engine_ok, self._engine_message = False, fact.message
@@ -258,7 +261,7 @@ class Worker:
                 self._list_due = True
                 self._timers.add(now + self._config.relist_s, "relist")
             case ("list", _):
-                self._list_due = True
+                self._list_due, self._retrying = True, False
             case (_, attempt_id):
                 self._attempts.wake(attempt_id, now)
 
