@@ -48,7 +48,8 @@ class EventLog:
     """The latest events, and how they are kept: one row holds the events of one turn.
 
     Args:
-        most: how many events are remembered; older ones are dropped, row by row.
+        most: how many events are remembered; older ones are dropped, row by row, but never those of
+            the latest turn.
     """
 
     def __init__(self, most: int) -> None:
@@ -80,7 +81,7 @@ class EventLog:
         key = f"{events[0].number:020d}"
         rows: list[tuple[str, bytes | None]] = [(key, _ENCODER.encode(events))]
         self._rows.append((key, len(events)))
-        while len(self._events) - self._rows[0][1] >= self._most:
+        while len(self._rows) > 1 and len(self._events) - self._rows[0][1] >= self._most:
             dropped, length = self._rows.popleft()
             for _ in range(length):
                 self._events.popleft()
