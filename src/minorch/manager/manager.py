@@ -139,7 +139,10 @@ class Manager:
         if task_id is None:
             lifecycle.stop_job(self._desk, entry, Reason.STOPPED, self._at(now))
         else:
-            lifecycle.stop_task(self._desk, self._task(task_id), Reason.STOPPED, self._at(now))
+            task = self._task(task_id)
+            if task.job_id != entry.record.id:
+                raise NotFound(f'task {task_id} is none of job "{entry.job.name}"')
+            lifecycle.stop_task(self._desk, task, Reason.STOPPED, self._at(now))
 
     def receive(self, report: Report, now: float) -> None:
         """Absorb a worker's report. One that is old, doubled or about nothing known changes nothing.
