@@ -7,6 +7,7 @@ import queue
 import random
 import threading
 from collections.abc import Callable
+from typing import Final
 
 from minorch.contracts import RunStatus, Watch
 from minorch.drivers.clock import SteadyClock, new_id
@@ -19,6 +20,8 @@ from minorch.worker import Fact, Missed, Seen, Unreachable, Worker, WorkerConfig
 __all__ = ["WorkerDriver"]
 
 _log = logging.getLogger("minorch.drivers")
+_FIRST_REPORT_S: Final = 1.0
+"""How long a start waits at most for a transport that hangs."""
 
 
 class WorkerDriver:
@@ -58,6 +61,7 @@ class WorkerDriver:
         self._thread = threading.Thread(target=self._loop, name=f"minorch-worker-{node.name}", daemon=True)
         self._watch: Watch | None = None
         self._idle = threading.Event()
+        self._spoke = threading.Event()
 
     @property
     def node(self) -> Node:
@@ -65,8 +69,9 @@ class WorkerDriver:
         return self._worker.node
 
     def start(self) -> None:
-        """Begin."""
+        """Begin; the first report is sent when this returns, so workers join in the order of their start."""
         self._thread.start()
+        self._spoke.wait(_FIRST_REPORT_S)
 
     def receive(self, assign: Assign) -> None:
         """Hand the worker a message, from any thread."""
@@ -104,6 +109,7 @@ class WorkerDriver:
                 self._hands.do(action, self._worker.owner, self._inbox.put)
             if step.report is not None:
                 self._pass_on(step.report)
+                self._spoke.set()
             if self._worker.idle:
                 self._idle.set()
             else:
