@@ -43,7 +43,9 @@ def _check_job(desk: Desk, entry: JobEntry) -> int:
         for task_id in ids:
             task = desk.state.tasks[task_id]
             unmet = task.state is TaskState.PENDING and entry.unmet[position] > 0
-            in_backlog = task_id in backlog and not task.state.terminal  # what was stopped there is passed over
+            in_backlog = (
+                task_id in backlog and not task.state.terminal
+            )  # what was stopped there is passed over
             _check_owner(desk, entry, task, in_backlog=in_backlog, unmet=unmet)
     return sum(task_id in desk.queue for task_id in entry.task_ids())
 

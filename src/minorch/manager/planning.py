@@ -6,6 +6,7 @@ before an attempt begins.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,7 @@ from minorch.scheduling import (
 )
 from minorch.scheduling.explain import count_refusals
 from minorch.scheduling.filters import could_ever_hold, refusal
-from minorch.scheduling.plan import ask
+from minorch.scheduling.plan import blame
 from minorch.state.records import TaskRecord
 from minorch.state.tables import ClusterState, NodeEntry, Shape
 from minorch.states import AttemptState, Reason, TaskState
@@ -176,23 +177,21 @@ class Planner:
         return "" if active else "waits for its turn under the job's parallelism"
 
     def _costs(self, desk: Desk, task: TaskView, now: float) -> tuple[tuple[str, float], ...]:
-        cluster = self.view(desk.state, now)
-        nodes = [node for node in cluster.nodes if refusal(task, node) is None]
+        nodes = [node for node in self.view(desk.state, now).nodes if refusal(task, node) is None]
         if not nodes:
             return ()
+        asked = ClusterView(nodes=self._views, now=now, random=copy.copy(self._random))
         try:
-            self.scheduler.begin(cluster)
-            ask(self.scheduler, task, nodes)
-            costs = self.scheduler.score(task, nodes)
+            scheduler = copy.deepcopy(self.scheduler)  # a question must not move a rotation on
+            scheduler.begin(asked)
+            candidates = scheduler.candidates(task, nodes)
+            costs = scheduler.score(task, candidates)
+            rows = [
+                (float(cost), node.index, node.name) for cost, node in zip(costs, candidates, strict=True)
+            ]
         except Exception as error:
-            raise PluginError(
-                f"scheduler {type(self.scheduler).__name__} failed on task {task.job}/{task.name}: "
-                f"{type(error).__name__}: {error}"
-            ) from error
-        ranked = sorted(
-            zip(costs, (node.index for node in nodes), nodes, strict=True), key=lambda row: row[:2]
-        )
-        return tuple((node.name, float(cost)) for cost, _, node in ranked[:_COSTS_SHOWN])
+            raise PluginError(blame(self.scheduler, task, error)) from error
+        return tuple((name, cost) for cost, _, name in sorted(rows)[:_COSTS_SHOWN])
 
 
 def _shape(desk: Desk, task_id: str) -> Shape:

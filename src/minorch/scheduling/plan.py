@@ -18,7 +18,7 @@ from minorch.scheduling.filters import refusal
 from minorch.scheduling.scheduler import Scheduler
 from minorch.scheduling.view import ClusterView, NodeView, TaskView
 
-__all__ = ["Board", "Placement", "Plan", "ask", "make_plan"]
+__all__ = ["Board", "Placement", "Plan", "ask", "blame", "make_plan"]
 
 
 class Placement(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,7 +119,7 @@ def make_plan(cluster: ClusterView, groups: Iterable[Iterable[TaskView]], schedu
             updated = node.with_task(task)
             scheduler.placed(task, updated)
         except Exception as error:  # noqa: BLE001  a plugin may raise anything; it is told in its own name
-            broken[task.id] = _blame(scheduler, task, error)
+            broken[task.id] = blame(scheduler, task, error)
             continue
         board.update(updated)  # only now: a task that was spoilt takes no room
         placements.append(Placement(task=task, node=node.name, cost=cost))
@@ -153,6 +153,11 @@ def _is_cost(cost: object) -> bool:
     return isinstance(cost, int | float) and not isinstance(cost, bool) and math.isfinite(cost)
 
 
-def _blame(scheduler: Scheduler, task: TaskView, error: Exception) -> str:
-    detail = str(error) if isinstance(error, PluginError) else f"{type(error).__name__}: {error}"
+def blame(scheduler: Scheduler, task: TaskView, error: Exception) -> str:
+    """What a strategy did wrong, in words that name it and the task."""
+    try:
+        words = str(error)
+    except Exception:  # noqa: BLE001  a plugin's exception may be broken as well
+        words = "(its message cannot be read)"
+    detail = words if isinstance(error, PluginError) else f"{type(error).__name__}: {words}"
     return f"scheduler {type(scheduler).__name__} failed on task {task.job}/{task.name}: {detail}"[:2000]

@@ -59,6 +59,9 @@ class Scheduler:
     def placed(self, task: TaskView, node: NodeView) -> None:
         """Take note that *task* was placed on *node*, whose view includes it. The default does nothing."""
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
 
 class FunctionScheduler(Scheduler):
     """A strategy made from a plain function ``cost(task, node) -> float``."""

@@ -1,0 +1,31 @@
+"""What is said of a strategy that broke its contract."""
+
+from __future__ import annotations
+
+from minorch.errors import PluginError
+from minorch.scheduling import Scheduler
+from minorch.scheduling.plan import blame
+from minorch.testing.builders import task
+
+
+class Unreadable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("not even this")
+
+
+def test_the_strategy_and_the_task_are_named():
+    words = blame(Scheduler(), task("t"), ValueError("no"))
+    assert words.startswith("scheduler Scheduler failed on task ")
+    assert words.endswith("/t: ValueError: no")
+
+
+def test_our_own_findings_stand_without_their_class():
+    assert blame(Scheduler(), task("t"), PluginError("not a number")).endswith("/t: not a number")
+
+
+def test_an_exception_that_cannot_be_read_is_told_all_the_same():
+    assert "Unreadable: (its message cannot be read)" in blame(Scheduler(), task("t"), Unreadable())
+
+
+def test_a_strategy_shows_its_name():
+    assert repr(Scheduler()) == "Scheduler()"
