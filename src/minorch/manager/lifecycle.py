@@ -190,6 +190,7 @@ def lose_attempt(desk: Desk, task: TaskRecord, words: str, now: float) -> None:
         attempt.message = words
         desk.state.move_attempt(task, AttemptState.FAILED, now)
         desk.plan_due = True
+        desk.tell(attempt.node, task)  # it cannot hear, but when it returns it is seen to have missed this
     task.lost += 1
     if task.ending is not None:
         _end_as_asked(desk, task, now)
