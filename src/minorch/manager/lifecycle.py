@@ -69,10 +69,11 @@ def admit(desk: Desk, job: Job, *, ids: Callable[[], str], now: float) -> JobEnt
 
 def resume(desk: Desk, now: float) -> None:
     """Rebuild everything that follows from the tables after they were read from a store."""
+    finished: list[tuple[float, int, JobEntry]] = []
     for entry in desk.state.jobs.values():
         record = entry.record
         if record.state.terminal:
-            _remember_job(desk, entry, record.finished_at or now)
+            finished.append((record.finished_at or now, record.number, entry))
             continue
         if entry.job.deadline_s is not None:
             desk.timers.add(record.submitted_at + entry.job.deadline_s, "deadline", record.id)
@@ -80,6 +81,8 @@ def resume(desk: Desk, now: float) -> None:
             if desk.state.tasks[task_id].live is not None:
                 entry.active.add(task_id)
         _make_ready(desk, entry)
+    for at, _, entry in sorted(finished, key=lambda row: row[:2]):
+        _remember_job(desk, entry, at)
     held = [task for task in desk.state.tasks.values() if task.attempts and not task.released]
     for task in held:
         desk.session(task.attempts[-1].node).held[task.id] = task.attempt
