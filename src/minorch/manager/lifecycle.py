@@ -241,7 +241,6 @@ def end_task(
     desk.state.log(f"task_{state.lower()}", now, task=task, node=node, detail=detail)
     if task.attempts:
         desk.finished_runs.append((now, task.id))
-        desk.timers.add(now + desk.config.keep_runs_s, "runs")
     desk.ended.append(
         Ended(entry.record.id, task.position, state is TaskState.COMPLETED, state is TaskState.FAILED)
     )
@@ -306,7 +305,6 @@ def _remember_job(desk: Desk, entry: JobEntry, at: float) -> None:
     count = sum(len(ids) for ids in entry.tasks)
     desk.finished_jobs.append((at, entry.record.id, count))
     desk.finished_tasks += count
-    desk.timers.add(at + desk.config.keep_jobs_s, "jobs")
 
 
 # -- stops ------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from minorch.manager.config import ManagerConfig
 from minorch.manager.desk import Desk
 from minorch.manager.planning import Planner, check_feasible
 from minorch.manager.reports import absorb_report
-from minorch.manager.retention import forget_jobs, release_job, release_runs
+from minorch.manager.retention import forget_jobs, next_to_forget, release_job, release_runs
 from minorch.messages import Assign, Assignment, Report
 from minorch.model import Job, Task
 from minorch.scheduling import Explanation, Scheduler
@@ -167,10 +167,8 @@ class Manager:
                 case ("deadline", job_id):
                     if job_id in desk.state.jobs:
                         lifecycle.stop_job(desk, desk.state.jobs[job_id], Reason.DEADLINE, now)
-                case ("plan", _):
+                case _:  # "plan"
                     desk.plan_due = True
-                case _:
-                    pass  # "runs" and "jobs" only have settle called, which looks after them
 
     def cordon(self, node: str, now: float, *, cordoned: bool = True) -> None:
         """Place nothing new on a node from now on, or place on it again.
@@ -221,12 +219,13 @@ class Manager:
         messages = self._dispatch(now)
         changed = tuple(desk.changed_jobs)
         desk.changed_jobs.clear()
+        due = [at for at in (desk.timers.next(), next_to_forget(desk)) if at is not None]
         return Step(
             changes=changes,
             messages=messages,
             events=events,
             changed_jobs=changed,
-            deadline=desk.timers.next(),
+            deadline=min(due, default=None),
         )
 
     def _at(self, now: float) -> float:

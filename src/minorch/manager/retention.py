@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+
 from minorch.manager.desk import Desk
 from minorch.state.tables import JobEntry
 
-__all__ = ["forget_jobs", "release_job", "release_runs"]
+__all__ = ["forget_jobs", "next_to_forget", "release_job", "release_runs"]
 
 
 def release_runs(desk: Desk, now: float) -> None:
@@ -43,3 +45,11 @@ def forget_jobs(desk: Desk, now: float) -> None:
         release_job(desk, entry)
         desk.state.remove_job(entry)
         desk.changed_jobs[job_id] = None
+
+
+def next_to_forget(desk: Desk) -> float | None:
+    """When the next finished task or job is old enough to be forgotten; None: there is none."""
+    config = desk.config
+    ages = [at + config.keep_runs_s for at, _ in itertools.islice(desk.finished_runs, 1)]
+    ages += [at + config.keep_jobs_s for at, _, _ in itertools.islice(desk.finished_jobs, 1)]
+    return min(ages, default=None)
