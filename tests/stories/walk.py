@@ -1,4 +1,4 @@
-"""A random walk: a world where everything goes wrong for a while, drawn from a seed, and then is well again."""
+"""A random walk: everything goes wrong for a while, as drawn from a seed, and then all is well again."""
 
 from __future__ import annotations
 

@@ -11,8 +11,7 @@ import heapq
 import random
 from collections.abc import Callable, Sequence
 
-from minorch.contracts import Change, Launch, RunStatus
-from minorch.contracts import Probe as ProbeAnswer
+from minorch.contracts import Change, Launch, Probe as ProbeAnswer, RunStatus
 from minorch.ids import RunKey
 from minorch.manager import Manager, ManagerConfig
 from minorch.manager.desk import Desk
@@ -118,7 +117,7 @@ class Machine:
         )
 
     def step(self) -> tuple[Report | None, bool]:
-        """Settle the worker, do what it asks of the runtime; its report, and whether it asked for anything."""
+        """Settle the worker, do what it asks of the runtime; its report, and whether it asked for any."""
         step = self.worker.settle(self.world.now)
         self.deadline = step.deadline
         self.actions += step.actions
