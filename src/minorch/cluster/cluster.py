@@ -47,8 +47,9 @@ class Cluster:
             ``"auto"``: Docker if an engine answers, else plain processes (:attr:`why` tells).
         scheduler: what chooses nodes: a name, a :class:`~minorch.Scheduler`, or a function
             ``cost(task, node)``.
-        store: where the state is kept: ``"memory"``, ``"sqlite:///path.db"``, a path, or an object.
-            A cluster that is opened on a durable store goes on where the last one stopped.
+        store: where the state is kept: ``"memory"``, ``"sqlite:jobs.db"`` (``"sqlite:///jobs.db"`` is
+            a file in the root directory), a :class:`~pathlib.Path`, or an object. A cluster that is
+            opened on a durable store goes on where the last one stopped.
         plugins: modules or objects with plugin hooks, for this cluster alone.
         registry: the plugins to choose from; None: the built-in ones and *plugins*.
         detach: at the end leave running what runs; needs a durable store, with which the next
@@ -86,7 +87,8 @@ class Cluster:
         strategy = choose_scheduler(scheduler, self._registry)
         if detach and store == "memory":
             raise UsageError(
-                'detach=True needs a store that lasts, or nobody could find the tasks again: store="sqlite:///jobs.db"'
+                "detach=True needs a store that lasts, or nobody could find the tasks again: "
+                'store="sqlite:jobs.db"'
             )
         self._detach = detach
         chosen = choose_runtime(runtime, self._registry, durable=store != "memory")
