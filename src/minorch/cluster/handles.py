@@ -37,6 +37,14 @@ class ClusterAccess(Protocol):
         """The runtime that runs a node's tasks."""
 
 
+def _why_no_run(info: TaskInfo) -> str:
+    if not info.attempts:
+        return "it was never placed"
+    if not info.state.terminal:
+        return "it has not been started yet"
+    return "it never started, or what was left of it is removed, as it is when the cluster is closed"
+
+
 class TaskHandle:
     """One task of a submitted job, as it stands each time it is asked."""
 
@@ -157,10 +165,7 @@ class TaskHandle:
     def _run(self) -> tuple[Runtime, RunKey]:
         info = self.info()
         if info.run_key is None or info.node is None:
-            words = (
-                "was never started" if not info.attempts else "has not been started, or its container is gone"
-            )
-            raise RuntimeFault(f"task {info.job}/{info.name} ({info.state}) {words}, so there are no logs")
+            raise RuntimeFault(f"task {info.job}/{info.name} ({info.state}) has no logs: {_why_no_run(info)}")
         return self._access.runtime_of(info.node), info.run_key
 
     def stop(self) -> None:
