@@ -41,9 +41,15 @@ nitpick_ignore_regex = [
         r"(typing|typing_extensions|types|collections|abc|random|asyncio|enum|datetime|decimal)(\..*)?",
     ),
     (r"py:.*", r"(pluggy|msgspec|docker|psutil|pathlib|os)(\..*)?"),
-    (r"py:class", r"minorch\..*\._[A-Za-z]+|minorch\.cluster\.handles\.ClusterAccess"),  # type variables, an inner seam
+    (
+        r"py:class",
+        r"minorch\..*\._[A-Za-z]+|minorch\.cluster\.handles\.ClusterAccess",
+    ),  # type variables, an inner seam
     (r"py:class", r"(Any|Callable|Iterable|Iterator|Mapping|MutableMapping|Sequence|Set|Self|Path|Random)"),
-    (r"py:class", r"(frozenset\[.*|bool|bytes|dict|float|frozenset|int|list|object|set|str|tuple|type|None|optional)"),
+    (
+        r"py:class",
+        r"(frozenset\[.*|bool|bytes|dict|float|frozenset|int|list|object|set|str|tuple|type|None|optional)",
+    ),
     (r"py:exc", r"\w*(Error|Exception)"),
 ]
 

@@ -1,4 +1,4 @@
-"""Sphinx directives that show :mod:`minorch.states` on a page: ``state-table``, ``state-diagram``, ``reason-table``."""
+"""Directives that show :mod:`minorch.states`: ``state-table``, ``state-diagram`` and ``reason-table``."""
 
 from __future__ import annotations
 
@@ -32,7 +32,10 @@ class StateDiagram(SphinxDirective):
             f'<figure class="state-diagram">{svg(name)}</figure>'
             f"<details><summary>The same as Mermaid source</summary><pre>{mermaid}</pre></details>"
         )
-        return [nodes.raw("", drawing, format="html"), nodes.literal_block(mermaid, mermaid, classes=["no-html"])]
+        return [
+            nodes.raw("", drawing, format="html"),
+            nodes.literal_block(mermaid, mermaid, classes=["no-html"]),
+        ]
 
 
 def drop_text_diagrams(app: Sphinx, doctree: nodes.document) -> None:

@@ -1,4 +1,4 @@
-"""What the pages show of :mod:`minorch.states`: tables as Markdown, diagrams as SVG. Nothing here knows Sphinx.
+"""What the pages show of :mod:`minorch.states`: Markdown tables and SVG drawings. Nothing here knows Sphinx.
 
 Everything is made from the tables in the code when the pages are built, so that it cannot be out of date.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import enum
 import html
+import itertools
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -33,10 +34,10 @@ def meanings(kind: type[enum.Enum]) -> dict[str, str]:
         if isinstance(node, ast.ClassDef) and node.name == kind.__name__
     )
     found = {name: name.replace("_", " ").capitalize() + "." for name in kind.__members__}
-    for statement, below in zip(body, body[1:], strict=False):
-        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
-            if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant):
-                found[statement.targets[0].id] = " ".join(str(below.value.value).split())
+    for statement, below in itertools.pairwise(body):
+        match statement, below:
+            case ast.Assign(targets=[ast.Name(id=name)]), ast.Expr(value=ast.Constant(value=str(text))):
+                found[name] = " ".join(text.split())
     return found
 
 
@@ -88,7 +89,8 @@ def svg(name: str) -> str:
         parts.append(
             f'<rect x="{x:g}" y="{y:g}" width="{BOX_W}" height="{BOX_H}" rx="{6 if moves[state] else 18}" '
             'fill="currentColor" fill-opacity=".07" stroke="currentColor"/>'
-            f'<text x="{x + BOX_W / 2:g}" y="{y + 23:g}" text-anchor="middle" fill="currentColor">{state}</text>'
+            f'<text x="{x + BOX_W / 2:g}" y="{y + 23:g}" text-anchor="middle" fill="currentColor">'
+            f"{state}</text>"
         )
     return "".join([*parts, "</svg>"])
 
