@@ -411,7 +411,7 @@ class World:
         )
         for other in self.machines.values():
             for live in other.live:
-                if live.task_id == key.task_id and live.attempt not in lost:
+                if live.task_id == key.task_id and not {live.attempt, key.attempt} & lost:
                     raise AssertionError(f"{live} runs on {other.node.name} while {key} starts")
 
     # -- what stories ask -------------------------------------------------------------------
