@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
@@ -30,7 +32,7 @@ class StateDiagram(SphinxDirective):
         mermaid = diagram(TABLES[name][1])
         drawing = (
             f'<figure class="state-diagram">{svg(name)}</figure>'
-            f"<details><summary>The same as Mermaid source</summary><pre>{mermaid}</pre></details>"
+            f"<details><summary>The same as Mermaid source</summary><pre>{html.escape(mermaid)}</pre></details>"
         )
         return [
             nodes.raw("", drawing, format="html"),
