@@ -12,7 +12,7 @@ import pytest
 import minorch as mo
 
 T = TypeVar("T")
-PATIENCE_S = 20.0
+PATIENCE_S = 10.0
 
 
 def eventually(ask: Callable[[], T], what: str = "it", timeout_s: float = PATIENCE_S) -> T:

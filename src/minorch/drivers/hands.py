@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from typing import assert_never
+from typing import TypeVar, assert_never
 
-from minorch.contracts import Owner, Runtime
+from minorch.contracts import Owner, Probe as Answered, RunStatus, Runtime
 from minorch.drivers.measure import Gauge
 from minorch.drivers.pool import DaemonPool
 from minorch.errors import EngineUnavailable, MinorchError, StartFailed
@@ -38,6 +38,7 @@ from minorch.worker import (
 __all__ = ["Answer", "RuntimeHands"]
 
 Answer = Callable[[Fact], None]
+_T = TypeVar("_T")
 _log = logging.getLogger("minorch.drivers")
 
 
@@ -95,7 +96,7 @@ class RuntimeHands:
             with self._lock:
                 if key in self._cancelled:
                     return Cancelled(key=key)
-            return Seen(status=self.runtime.start(launch))
+            return Seen(status=_checked(self.runtime.start(launch), RunStatus))
         except StartFailed as error:
             return Refused(
                 key=key, reason=_reason(error.reason), message=str(error), exit_code=error.exit_code
@@ -137,7 +138,8 @@ class RuntimeHands:
 
     def _list(self, action: ListRuns, owner: Owner) -> Fact:
         try:
-            return Listed(asked=action.asked, statuses=tuple(self.runtime.list_runs(owner)))
+            runs = tuple(_checked(status, RunStatus) for status in self.runtime.list_runs(owner))
+            return Listed(asked=action.asked, statuses=runs)
         except MinorchError as error:
             return Unreachable(message=str(error))
         except Exception as error:  # noqa: BLE001  a runtime may be anybody's
@@ -146,7 +148,9 @@ class RuntimeHands:
 
     def _probe(self, action: Probe) -> Fact:
         try:
-            return Probed(key=action.key, probe=self.runtime.probe(action.key, action.check))
+            return Probed(
+                key=action.key, probe=_checked(self.runtime.probe(action.key, action.check), Answered)
+            )
         except MinorchError as error:
             return Unreachable(message=str(error), key=action.key)
         except Exception as error:  # noqa: BLE001  a runtime may be anybody's
@@ -157,7 +161,7 @@ class RuntimeHands:
 
     def _sample(self, action: Sample) -> Fact:
         try:
-            tasks = self.runtime.stats(action.keys) if action.keys else {}
+            tasks = dict(self.runtime.stats(action.keys)) if action.keys else {}
         except Exception as error:  # noqa: BLE001  figures are not worth an outage
             _log.warning("runtime %s could not measure its runs: %s", self.runtime.name, error)
             tasks = {}
@@ -172,3 +176,10 @@ class RuntimeHands:
 
 def _reason(text: str) -> Reason:
     return Reason(text) if text in set(Reason) else Reason.START_FAILED
+
+
+def _checked(answer: _T, kind: type[_T]) -> _T:
+    """What a runtime answered, if it is of the kind that the contract says; a runtime may be anybody's."""
+    if not isinstance(answer, kind):
+        raise TypeError(f"expected a {kind.__name__}, got {type(answer).__name__}")
+    return answer

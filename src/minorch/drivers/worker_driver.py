@@ -20,6 +20,8 @@ from minorch.worker import Fact, Missed, Seen, Unreachable, Worker, WorkerConfig
 __all__ = ["WorkerDriver"]
 
 _log = logging.getLogger("minorch.drivers")
+_LONGEST_WAIT_S: Final = 3600.0
+_LONGEST_RETRY_S: Final = 30.0
 _FIRST_REPORT_S: Final = 1.0
 """How long a start waits at most for a transport that hangs."""
 
@@ -60,6 +62,9 @@ class WorkerDriver:
         self._inbox: queue.SimpleQueue[Assign | Fact | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._loop, name=f"minorch-worker-{node.name}", daemon=True)
         self._watch: Watch | None = None
+        self._watch_retry_s = (config or WorkerConfig()).retry_s
+        self._watch_at = 0.0
+        """When to try to watch the runtime, if that is not done."""
         self._idle = threading.Event()
         self._spoke = threading.Event()
 
@@ -83,8 +88,6 @@ class WorkerDriver:
 
     def close(self, timeout_s: float = 5.0) -> None:
         """End the thread; what runs goes on. Closing twice is fine."""
-        if self._watch is not None:
-            self._watch.close()
         self._inbox.put(None)
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(timeout_s)
@@ -92,11 +95,22 @@ class WorkerDriver:
     # -- the loop -----------------------------------------------------------------------------
 
     def _loop(self) -> None:
-        self._begin_watch()
+        try:
+            self._work()
+        except Exception:  # noqa: BLE001  its node is lost then, and nobody would know why
+            _log.exception("worker %s stopped because of a bug in minorch", self.node.name)
+        finally:
+            if self._watch is not None:
+                self._watch.close()
+
+    def _work(self) -> None:
         deadline = self._clock()
         while True:
+            if self._watch is None:
+                deadline = min(deadline, self._try_to_watch())
             try:
-                item = self._inbox.get(timeout=max(0.0, deadline - self._clock()))
+                wait_s = min(_LONGEST_WAIT_S, max(0.0, deadline - self._clock()))
+                item = self._inbox.get(timeout=wait_s)
                 while item is not None:
                     self._take(item)
                     item = self._inbox.get_nowait()
@@ -132,11 +146,28 @@ class WorkerDriver:
         except Exception as error:  # noqa: BLE001  the transport is the application's; reports may be lost
             _log.warning("worker %s could not send a report: %s", self.node.name, error)
 
-    def _begin_watch(self) -> None:
+    def _try_to_watch(self) -> float:
+        """Subscribe to the runtime's notices if it is time to; return when to try again."""
+        now = self._clock()
+        if now < self._watch_at:
+            return self._watch_at
         try:
             self._watch = self._hands.runtime.watch(self._worker.owner, self._notice)
+            return now
         except MinorchError as error:
-            self._inbox.put(Unreachable(message=str(error)))
+            words = str(error)
+        except Exception as error:  # noqa: BLE001  a runtime may be anybody's
+            _log.exception("runtime %s cannot be watched", self._hands.runtime.name)
+            words = f"runtime {self._hands.runtime.name} raised {type(error).__name__}"
+        self._inbox.put(Unreachable(message=words))
+        self._watch_at = now + self._watch_retry_s
+        self._watch_retry_s = min(_LONGEST_RETRY_S, 2 * self._watch_retry_s)
+        return self._watch_at
 
-    def _notice(self, status: RunStatus | None) -> None:
-        self._inbox.put(Missed() if status is None else Seen(status=status))
+    def _notice(self, status: object) -> None:
+        if status is None:
+            self._inbox.put(Missed())
+        elif isinstance(status, RunStatus):
+            self._inbox.put(Seen(status=status))
+        else:
+            _log.warning("runtime %s told of %.80r, which is no RunStatus", self._hands.runtime.name, status)
