@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from minorch.model import RestartPolicy
-from minorch.worker import Missed
+from minorch.worker import ListRuns, Missed
 from tests.stories.world import World, sleeper
 
 
