@@ -10,6 +10,7 @@ import contextlib
 import functools
 import os
 import signal
+import time
 from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
@@ -28,6 +29,8 @@ __all__ = [
 
 _PROC: Final = "/proc"
 _HAS_PROC: Final = os.path.exists("/proc/self/stat")
+_EXEC_TRIES: Final = 5
+_EXEC_S: Final = 0.01
 
 
 class Usage(NamedTuple):
@@ -138,11 +141,19 @@ def kill_survivors(pid: int, marks: Mapping[str, str]) -> None:
 
 
 def environment(pid: int) -> Mapping[str, str]:
-    """The environment that *pid* was started with; empty if it may not be read or is gone."""
-    try:
-        return psutil.Process(pid).environ()
-    except (psutil.Error, OSError):
-        return {}
+    """The environment that *pid* was started with; empty if it may not be read or is gone.
+
+    In the middle of an exec, as when a shell becomes its last command, the kernel shows none.
+    """
+    for _ in range(_EXEC_TRIES):
+        try:
+            found: dict[str, str] = psutil.Process(pid).environ()
+        except (psutil.Error, OSError):
+            break
+        if found:
+            return found
+        time.sleep(_EXEC_S)
+    return {}
 
 
 def find_by_environment(wanted: Mapping[str, str]) -> list[int]:

@@ -131,7 +131,7 @@ class ProcessRuntime:
     def _start(self, run: Run, launch: Launch) -> RunStatus:
         refuse_unless_possible(launch.task)
         try:
-            claim = run.files.claim()
+            claim = self._root.claim(run.owner, run.files)
         except FileExistsError:
             return self._recover(run)
         except OSError as error:
