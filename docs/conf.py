@@ -25,6 +25,7 @@ myst_heading_anchors = 3
 nb_execution_mode = "off"
 
 # The reference.
+autodoc_default_options = {"undoc-members": True}  # fields whose name says it all
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"

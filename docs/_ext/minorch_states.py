@@ -32,7 +32,8 @@ class StateDiagram(SphinxDirective):
         mermaid = diagram(TABLES[name][1])
         drawing = (
             f'<figure class="state-diagram">{svg(name)}</figure>'
-            f"<details><summary>The same as Mermaid source</summary><pre>{html.escape(mermaid)}</pre></details>"
+            "<details><summary>The same as Mermaid source</summary>"
+            f"<pre>{html.escape(mermaid)}</pre></details>"
         )
         return [
             nodes.raw("", drawing, format="html"),

@@ -17,6 +17,19 @@ def _whole(self: GoogleDocstring) -> list[str]:
     return list(self._consume_to_end())
 
 
+def _without_idle_signature(
+    app: Sphinx,
+    what: str,
+    name: str,
+    item: object,
+    options: object,
+    signature: str | None,
+    returns: str | None,
+) -> tuple[str, str | None] | None:
+    """A protocol is not made by anybody, so what its metaclass would take says nothing."""
+    return ("", returns) if what == "class" and getattr(item, "_is_protocol", False) else None
+
+
 def setup(app: Sphinx) -> dict[str, object]:
     # Napoleon takes "In words: why it ended" below an attribute for a type and its description.
     GoogleDocstring._parse_attribute_docstring = _whole
@@ -26,4 +39,5 @@ def setup(app: Sphinx) -> dict[str, object]:
             sys.modules[name] = MagicMock()
     # A record's signature is read when the pages are built; this name is imported for type checkers alone.
     view.Random = random.Random
+    app.connect("autodoc-process-signature", _without_idle_signature)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
