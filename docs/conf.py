@@ -16,7 +16,7 @@ copyright = author
 release = version = PROJECT["version"]
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "minorch_states", "plain_docstrings"]
-exclude_patterns = ["_build", "**/.ipynb_checkpoints"]
+exclude_patterns = ["_build", "_parts", "**/.ipynb_checkpoints"]
 root_doc = "index"
 
 # MyST. The tests execute the code blocks; the build only shows them.
