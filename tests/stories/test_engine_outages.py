@@ -2,8 +2,24 @@
 
 from __future__ import annotations
 
-from minorch.model import RestartPolicy
-from minorch.worker import ListRuns, Missed
+import pytest
+
+from minorch.contracts import Probe, RunStatus
+from minorch.ids import RunKey
+from minorch.model import NodeStats, RestartPolicy, TaskStats
+from minorch.states import Reason, TaskState
+from minorch.worker import (
+    Cancelled,
+    ListRuns,
+    Missed,
+    Probed,
+    Progressed,
+    Refused,
+    Remove,
+    Removed,
+    Sampled,
+    Seen,
+)
 from tests.stories.world import World, sleeper
 
 
@@ -30,3 +46,182 @@ def test_an_engine_that_is_down_for_long_is_not_asked_ever_more_often():
     before = a.asked_for(ListRuns)
     world.pass_time(600)
     assert a.asked_for(ListRuns) - before <= 33
+
+
+def test_while_the_engine_does_not_answer_nothing_is_taken_for_failed():
+    world = World("a")
+    world.submit(sleeper())
+    a = world.where()
+    a.engine_up = False
+    world.pass_time(1000)
+    assert world.task().state is TaskState.RUNNING
+    (node,) = world.manager.nodes()
+    assert not node.ready
+    assert node.message == "engine is down"
+    assert world.kinds().count("engine_unavailable") == 1
+    a.engine_up = True
+    world.pass_time(40)
+    assert world.task().state is TaskState.RUNNING
+    assert world.manager.nodes()[0].ready
+
+
+def test_nothing_is_placed_where_the_engine_does_not_answer():
+    world = World("a", "b")
+    world.machines["a"].engine_up = False
+    world.pass_time(61)
+    world.submit(sleeper())
+    assert world.where().node.name == "b"
+
+
+@pytest.mark.parametrize("started", [False, True])
+def test_a_start_of_which_nobody_knows_is_not_doubled(started: bool):
+    world = World("a")
+    a = world.machines["a"]
+    a.slow = True
+    world.submit(sleeper())
+    a.engine_up, a.ambiguous = False, started
+    a.answer_starts()
+    world.run()
+    assert world.task().state is TaskState.SCHEDULED
+    a.slow, a.engine_up = False, True
+    world.pass_time(10)
+    assert world.task().state is TaskState.RUNNING
+    assert len(a.started) == 1
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_container_that_was_made_and_not_started_when_the_engine_went_is_started_or_not(stopped: bool):
+    world = World("a")
+    a = world.machines["a"]
+    a.slow = True
+    world.submit(sleeper())
+    key = a.pending[0].key
+    a.engine_up = False
+    a.answer_starts()
+    world.run()
+    if stopped:
+        world.stop()
+    a.runs[key] = RunStatus(key=key, phase="created")
+    a.engine_up = True
+    world.pass_time(1)
+    del a.runs[key]
+    a.slow = False
+    a.answer_starts()
+    world.pass_time(10)
+    assert world.task().state is (TaskState.STOPPED if stopped else TaskState.RUNNING)
+    assert len(a.started) == (not stopped)
+
+
+def test_a_run_that_ended_during_the_outage_keeps_its_exit_code():
+    world = World("a")
+    world.submit(sleeper())
+    a = world.where()
+    a.engine_up = False
+    world.pass_time(61)
+    a.exit(a.live[0], 5)
+    world.pass_time(10)
+    assert world.task().state is TaskState.RUNNING
+    a.engine_up = True
+    world.pass_time(31)
+    assert world.task().state is TaskState.FAILED
+    assert world.task().exit_code == 5
+
+
+def test_remains_that_cannot_be_removed_are_tried_again():
+    world = World("a")
+    world.submit(sleeper())
+    a = world.where()
+    world.exit()
+    a.engine_up = False
+    world.manager.release(world.job().id, world.now)
+    world.pass_time(30)
+    assert a.asked_for(Remove) >= 1
+    a.engine_up = True
+    world.pass_time(40)
+    assert a.runs == {}
+    assert a.worker.idle
+
+
+def test_remains_that_turn_out_to_run_are_killed_and_then_removed():
+    world = World("a")
+    world.submit(sleeper())
+    a = world.where()
+    (key,) = a.live
+    status = a.runs[key]
+    world.exit()
+    a.runs[key] = status
+    world.manager.release(world.job().id, world.now)
+    world.pass_time(20)
+    assert a.runs == {}
+    assert a.worker.idle
+
+
+def test_a_run_that_is_over_and_turns_out_to_run_is_killed():
+    world = World("a")
+    world.submit(sleeper())
+    a = world.where()
+    (key,) = a.live
+    status = a.runs[key]
+    world.exit()
+    a.runs[key] = status
+    world.pass_time(61)
+    assert a.live == []
+    assert world.task().state is TaskState.COMPLETED
+
+
+def test_a_run_that_tells_its_ports_later_has_them():
+    world = World("a")
+    world.submit(sleeper())
+    a = world.where()
+    (key,) = a.live
+    told = RunStatus(key=key, phase="running", ports={"80/tcp": "127.0.0.1:32768"}, handle="abc")
+    for _ in range(2):
+        a.tell(Seen(status=told))
+        world.run()
+    assert world.task().attempts[0].ports == {"80/tcp": "127.0.0.1:32768"}
+    assert world.task().attempts[0].handle == "abc"
+
+
+def test_facts_about_nothing_change_nothing():
+    world = World("a")
+    world.submit(sleeper())
+    a = world.where()
+    reports = len(world.heard)
+    stranger = RunKey("f" * 32, 1, 1)
+    a.tell(Seen(status=RunStatus(key=stranger, phase="running")))
+    a.tell(Removed(key=stranger))
+    a.tell(Refused(key=stranger, reason=Reason.START_FAILED, message="no"))
+    a.tell(Refused(key=a.live[0], reason=Reason.START_FAILED, message="no"))
+    a.tell(Cancelled(key=stranger))
+    a.tell(Cancelled(key=a.live[0]))
+    a.tell(Progressed(key=stranger, words="far"))
+    a.tell(Probed(key=stranger, probe=Probe(healthy=False, detail="")))
+    a.tell(Probed(key=a.live[0], probe=Probe(healthy=False, detail="it has no check")))
+    a.tell(Seen(status=RunStatus(key=a.live[0], phase="created")))
+    world.run()
+    assert len(world.heard) == reports
+    assert world.task().state is TaskState.RUNNING
+
+
+def test_figures_of_a_task_are_shown_while_it_runs():
+    world = World("a")
+    world.submit(sleeper())
+    a = world.where()
+    (key,) = a.live
+    figures = TaskStats(sampled_at=world.now, cpu_s=1.0, memory=2, pids=3)
+    node = NodeStats(
+        sampled_at=world.now,
+        cpu_percent=1.0,
+        load_1m=0.5,
+        memory_used=1,
+        memory_total=2,
+        disk_used=1,
+        disk_total=2,
+        tasks=1,
+    )
+    a.tell(Sampled(node=node, tasks={key: figures, RunKey("f" * 32, 1, 1): figures}))
+    world.pass_time(3)
+    assert world.task().stats == figures
+    assert world.manager.nodes()[0].stats == node
+    world.exit()
+    assert world.task().stats is None

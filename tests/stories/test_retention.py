@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
+from minorch.errors import NotFound
 from minorch.manager import ManagerConfig
 from minorch.model import Job
+from minorch.states import JobState, TaskState
 from tests.stories.world import World, machine, sleeper
 
 
@@ -35,3 +39,65 @@ def test_after_a_restart_of_the_manager_the_remains_of_a_task_go_when_they_are_o
     world.start_manager()
     step = world.manager.settle(world.now)
     assert step.deadline == world.now + 100.0
+
+
+def test_the_remains_of_the_latest_tasks_are_kept():
+    world = World("a", manager_config=ManagerConfig(keep_runs=2))
+    world.submit(sleeper(completions=4))
+    for at in range(4):
+        world.exit(f"sleep[{at}]")
+    world.pass_time(1)
+    a = world.machines["a"]
+    assert len(a.runs) == 2
+    assert [task.run_key is not None for task in world.job().tasks] == [False, False, True, True]
+    world.pass_time(3600)
+    assert a.runs == {}
+    assert a.worker.idle
+
+
+def test_the_remains_of_a_job_are_given_up_on_request():
+    world = World("a")
+    world.submit([sleeper(), sleeper("goes-on"), sleeper("waits", after=["goes-on"])])
+    world.exit()
+    world.manager.release(world.job().id, world.now)
+    world.manager.release(world.job().id, world.now)
+    world.pass_time(1)
+    assert len(world.machines["a"].runs) == 1
+    world.exit("goes-on")
+    world.exit("waits")
+    assert world.job().state is JobState.COMPLETED
+
+
+def test_finished_jobs_beyond_a_number_of_tasks_are_forgotten():
+    world = World("a", manager_config=ManagerConfig(keep_tasks=2))
+    for name in ("one", "two", "three"):
+        world.submit(Job(name, [sleeper()]))
+        world.exit(job=name)
+    assert [job.name for job in world.manager.jobs()] == ["two", "three"]
+    with pytest.raises(NotFound, match='no job "one"'):
+        world.job("one")
+    world.pass_time(1)
+    assert len(world.machines["a"].runs) == 2
+
+
+def test_a_forgotten_job_does_not_take_the_name_of_a_later_one_with_it():
+    world = World("a", manager_config=ManagerConfig(keep_jobs_s=100.0))
+    world.submit(sleeper())
+    world.exit()
+    world.submit(sleeper())
+    world.pass_time(101)
+    assert len(world.manager.jobs()) == 1
+    assert world.task().state is TaskState.RUNNING
+
+
+def test_the_remains_of_forgotten_tasks_that_were_never_placed_are_nothing():
+    world = World(manager_config=ManagerConfig(keep_jobs_s=100.0, keep_runs_s=500.0))
+    world.submit(sleeper())
+    world.stop()
+    world.pass_time(101)
+    assert world.manager.jobs() == ()
+    world.add("a")
+    world.submit(sleeper())
+    world.exit()
+    world.pass_time(600)
+    assert world.machines["a"].runs == {}

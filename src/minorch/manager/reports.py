@@ -29,9 +29,11 @@ def absorb_report(desk: Desk, report: Report, now: float) -> None:
     node = _absorb_node(desk, known, report, now)
     for observed in report.observed:
         task = desk.state.tasks.get(observed.task_id)
-        if _is_stale(task, observed, report.worker):
+        if task is None:
+            session.repeat_all()  # the worker gives up what that does not name: after a grace, if it found it
+        elif _is_stale(task, observed, report.worker):
             desk.release(report.worker, observed.task_id, observed.attempt)
-        elif task is not None:
+        else:
             _merge(desk, task, task.attempts[-1], observed, now)
     for task_id, stats in report.task_stats:
         if task_id in node.live:
@@ -71,9 +73,9 @@ def _absorb_node(desk: Desk, known: NodeEntry | None, report: Report, now: float
     return node
 
 
-def _is_stale(task: TaskRecord | None, observed: Observed, worker: str) -> bool:
+def _is_stale(task: TaskRecord, observed: Observed, worker: str) -> bool:
     """Whether nobody waits for this attempt any more: the worker may stop and forget it."""
-    if task is None or task.released or task.attempt != observed.attempt:
+    if task.released or task.attempt != observed.attempt:
         return True
     return task.attempts[-1].node != worker
 

@@ -80,6 +80,10 @@ class Session:
             self._full_due = True
         return True
 
+    def repeat_all(self) -> None:
+        """Have the worker told everything again."""
+        self._full_due = True
+
     def _turn_to(self, incarnation: str) -> None:
         """From now on it is this incarnation that is spoken to, until another one proves to be alive."""
         if self._incarnation:
@@ -113,7 +117,7 @@ class Session:
             self._full_at = self._waiting_since = now
         else:
             wanted = [task_id for task_id in self.changed if task_id in self.held]
-        released = () if self._full_due else tuple(self.released)
+        released = tuple(self.released)
         if self._full_due or wanted or released:
             self._revision += 1
             if self._waiting_since is None:
