@@ -50,6 +50,7 @@ if TYPE_CHECKING:
         UnschedulableError as UnschedulableError,
         UsageError as UsageError,
     )
+    from minorch.ids import RunKey as RunKey
     from minorch.manager import (
         Manager as Manager,
         ManagerConfig as ManagerConfig,
@@ -84,6 +85,7 @@ if TYPE_CHECKING:
         Resources as Resources,
     )
     from minorch.scheduling import (
+        CostFunction as CostFunction,
         Explanation as Explanation,
         NodeView as NodeView,
         Scheduler as Scheduler,
@@ -142,6 +144,7 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
         "UnschedulableError",
         "UsageError",
     ),
+    "minorch.ids": ("RunKey",),
     "minorch.manager": (
         "Manager",
         "ManagerConfig",
@@ -174,6 +177,7 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
     ),
     "minorch.resources": ("Resources",),
     "minorch.scheduling": (
+        "CostFunction",
         "Explanation",
         "NodeView",
         "Scheduler",

@@ -179,7 +179,10 @@ class Runtime(Protocol):
         """
 
     def terminate(self, key: RunKey) -> None:
-        """Ask the run to end (SIGTERM, or the image's stop signal) and return at once. A run that is gone is fine."""
+        """Ask the run to end, by SIGTERM or the image's stop signal, and return at once.
+
+        A run that is gone is fine.
+        """
 
     def kill(self, key: RunKey) -> None:
         """Kill the run and everything it started, and return at once. A run that is gone is fine."""

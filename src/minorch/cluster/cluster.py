@@ -6,12 +6,12 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType, TracebackType
+from types import TracebackType
 from typing import Final, Self
 
 from minorch.builtins import default_registry
-from minorch.cluster.handles import JobHandle, TaskHandle
-from minorch.cluster.setup import choose_runtime, choose_scheduler, choose_store, make_nodes
+from minorch.cluster.handles import JobHandle, Named, TaskHandle
+from minorch.cluster.setup import choose_runtime, choose_scheduler, choose_store, make_nodes, nodes_left_over
 from minorch.cluster.tables import html_table, node_rows, text_table
 from minorch.contracts import Runtime, Store
 from minorch.drivers import ManagerDriver, RuntimeHands, SteadyClock, WorkerDriver
@@ -112,6 +112,7 @@ class Cluster:
                 clock=clock,
                 seed=seed,
             )
+            nodes += self._manager.ask(lambda manager, now: nodes_left_over(manager, nodes, chosen))
             starts = max(1, chosen.runtime.concurrency)
             config = worker_config or WorkerConfig(max_starting=2 * starts, max_removing=starts)
             for node in nodes:
@@ -183,8 +184,8 @@ class Cluster:
     @property
     def jobs(self) -> Mapping[str, JobHandle]:
         """The jobs that are remembered, by name; of several with one name the latest."""
-        jobs = self._manager.ask(lambda manager, now: manager.jobs())
-        return MappingProxyType({job.name: JobHandle(self, job.id, job.name) for job in jobs})
+        ids = self._manager.ask(lambda manager, now: manager.job_ids())
+        return Named("job", {name: JobHandle(self, job_id, name) for name, job_id in ids.items()})
 
     @property
     def tasks(self) -> Sequence[TaskInfo]:
@@ -256,7 +257,9 @@ class Cluster:
         Finished tasks are kept for their logs as ``ManagerConfig(keep_runs=, keep_runs_s=)`` says.
         """
         deadline = time.monotonic() + timeout
-        return all(worker.wait_idle(max(0.0, deadline - time.monotonic())) for worker in self._workers.values())
+        return all(
+            worker.wait_idle(max(0.0, deadline - time.monotonic())) for worker in self._workers.values()
+        )
 
     # -- what handles need --------------------------------------------------------------------
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from minorch.cluster.tables import html_table, task_rows, text_table
-from minorch.errors import ClusterClosed, JobFailed, MinorchError, NotFound, RuntimeFault
+from minorch.errors import ClusterClosed, JobFailed, MinorchError, NotFound, RuntimeFault, did_you_mean
 from minorch.ids import RunKey
 from minorch.model import TaskStats
 from minorch.state.events import Event
@@ -24,6 +24,33 @@ __all__ = ["ClusterAccess", "JobHandle", "TaskHandle"]
 _LOG_BYTES = 16 * 1024 * 1024
 _EVIDENCE_TASKS = 5
 _EVIDENCE_LINES = 5
+
+
+_V = TypeVar("_V")
+
+
+class Named(Mapping[str, _V]):
+    """Handles by name; a name that is not there is answered with the nearest one that is."""
+
+    def __init__(self, kind: str, handles: dict[str, _V]) -> None:
+        self._kind = kind
+        self._handles = handles
+
+    def __getitem__(self, name: str) -> _V:
+        try:
+            return self._handles[name]
+        except KeyError:
+            hint = did_you_mean(str(name), self._handles)
+            raise NotFound(f'there is no {self._kind} "{name}"{hint}') from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._handles)
+
+    def __len__(self) -> int:
+        return len(self._handles)
+
+    def __repr__(self) -> str:
+        return repr(self._handles)
 
 
 class ClusterAccess(Protocol):
@@ -226,9 +253,51 @@ class JobHandle:
     @property
     def tasks(self) -> Mapping[str, TaskHandle]:
         """Its tasks by name; the instances of one are called ``greet[0]``, ``greet[1]``, ..."""
-        return MappingProxyType(
-            {task.name: TaskHandle(self._access, self, task.id, task.name) for task in self.info().tasks}
+        tasks = self.info().tasks
+        return Named(
+            "task", {task.name: TaskHandle(self._access, self, task.id, task.name) for task in tasks}
         )
+
+    def wait_ready(self, timeout: float | None = None) -> JobState:
+        """Wait until every task of it runs, and is found healthy where it has a check, or is over.
+
+        Args:
+            timeout: for how many seconds at most; None: as long as it takes.
+
+        Returns:
+            The job's state then: RUNNING for a service that is up.
+
+        Raises:
+            TimeoutError: it was not ready in time; the message counts what is missing. It goes on.
+            ClusterClosed: the cluster was closed before it was ready.
+            UsageError: an observer of events waits, and would wait for itself.
+        """
+        manager = self._access.manager
+        ready = threading.Event()
+
+        def check() -> None:
+            if manager.closed or not self._unready():
+                ready.set()
+
+        manager.refuse_own_thread("wait for a job")
+        end = manager.when_changed(self.id, check)
+        try:
+            check()
+            if not ready.wait(timeout):
+                raise TimeoutError(
+                    f'{self._unready()} tasks of job "{self.name}" are not ready after {timeout:g} s'
+                )
+        finally:
+            end()
+        if self._unready():
+            raise ClusterClosed(f'the cluster was closed before job "{self.name}" was ready')
+        return self.state
+
+    def _unready(self) -> int:
+        try:
+            return self._access.manager.ask(lambda manager, now: manager.unready(self.id))
+        except NotFound:  # forgotten, so it was over
+            return 0
 
     def wait(self, timeout: float | None = None) -> JobState:
         """Wait until it is over, and return the state it ended in.

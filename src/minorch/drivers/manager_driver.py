@@ -172,9 +172,10 @@ class ManagerDriver:
         )
 
     def when_changed(self, job_id: str, callback: Callable[[], None]) -> Callable[[], None]:
-        """Have *callback* called, in the manager's thread, each time a job's state changes.
+        """Have *callback* called, in the manager's thread, each time something of a job changed.
 
-        Returns what ends that.
+        That is: a task of it began, ended or changed its health, or all of it is over. Returns what
+        ends that.
         """
         with self._lock:
             self._callbacks.setdefault(job_id, []).append(callback)

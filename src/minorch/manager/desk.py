@@ -50,7 +50,7 @@ class Desk:
         """Why each shape that waits fitted nowhere when it was last tried."""
         self.infeasible_since: dict[Shape, float] = {}
         self.changed_jobs: dict[str, None] = {}
-        """Jobs whose own state changed in this turn."""
+        """Jobs of which something changed in this turn: a task began, ended, or changed its health."""
 
     def session(self, node: str) -> Session:
         """The conversation with a node's worker, begun if there was none."""

@@ -143,9 +143,9 @@ def attempt_began(desk: Desk, task: TaskRecord, now: float) -> None:
         desk.state.move_task(task, TaskState.RUNNING, now)
         desk.state.log("task_running", now, task=task, node=task.attempts[-1].node)
     entry = desk.state.jobs[task.job_id]
+    desk.changed_jobs[task.job_id] = None
     if entry.record.state is JobState.PENDING:
         desk.state.move_job(entry, JobState.RUNNING, now)
-        desk.changed_jobs[entry.record.id] = None
 
 
 def end_attempt(desk: Desk, task: TaskRecord, state: AttemptState, now: float) -> None:
@@ -233,6 +233,7 @@ def end_task(
     entry = desk.state.jobs[task.job_id]
     desk.queue.remove(task.id)
     entry.active.discard(task.id)
+    desk.changed_jobs[task.job_id] = None
     desk.state.ended_with(task, reason, exit_code, message)
     desk.state.move_task(task, state, now)
     node = task.attempts[-1].node if task.attempts else ""

@@ -27,7 +27,7 @@ from minorch.state.events import Event
 from minorch.state.pictures import JobInfo, NodeInfo, TaskInfo, job_info, node_info, task_info
 from minorch.state.records import MetaRecord, TaskRecord
 from minorch.state.tables import ClusterState, JobEntry, NodeEntry
-from minorch.states import JobState, Reason
+from minorch.states import JobState, Reason, TaskState
 
 if TYPE_CHECKING:
     from random import Random
@@ -45,7 +45,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     events: Sequence[Event]
     """What happened, for observers, once it is written."""
     changed_jobs: Sequence[str]
-    """Ids of the jobs whose own state changed."""
+    """Ids of the jobs of which something changed: a task began, ended or changed its health."""
     deadline: float | None
     """When to call ``tick`` at the latest, in seconds since 1970; None: not before something happens."""
 
@@ -304,6 +304,19 @@ class Manager:
         """
         return self._job(job_id).record.state
 
+    def unready(self, job_id: str) -> int:
+        """How many of a job's tasks neither run, healthy where they have a check, nor are over.
+
+        Raises:
+            NotFound: there is no such job, or it was forgotten.
+        """
+        entry, tasks = self._job(job_id), self._desk.state.tasks
+        return sum(not _is_ready(tasks[task_id], entry) for task_id in entry.task_ids())
+
+    def job_ids(self) -> dict[str, str]:
+        """The id of the latest job of each name that is remembered."""
+        return dict(self._desk.state.job_ids)
+
     def jobs(self) -> tuple[JobInfo, ...]:
         """A picture of every job that is remembered, in the order of submission."""
         return tuple(job_info(self._desk.state, entry) for entry in self._desk.state.jobs.values())
@@ -359,3 +372,10 @@ class Manager:
         if entry is None:
             raise NotFound(f'there is no node "{name[:70]}"{did_you_mean(name, self._desk.state.nodes)}')
         return entry
+
+
+def _is_ready(task: TaskRecord, entry: JobEntry) -> bool:
+    if task.state is not TaskState.RUNNING:
+        return task.state.terminal
+    checked = entry.job.tasks[task.position].health is not None
+    return task.attempts[-1].healthy is True or not checked

@@ -165,7 +165,7 @@ class Planner:
         return Explanation(
             task=name,
             state=str(task.state),
-            costs=self._costs(desk, view, now) if fits else (),
+            costs=self._costs(desk, view, now) if fits and not waits else (),
             blocked=None if fits else blocked,
             detail=waits or detail,
         )
@@ -213,7 +213,7 @@ def check_feasible(job: Job, nodes: Mapping[str, NodeEntry]) -> None:
         if not any(could_ever_hold(view, node) for node in empty):
             blocked: Blocked = count_refusals(view, empty)
             raise UnschedulableError(
-                f'$.tasks[{index}]: task "{task.name}" ({task.resources}) fits on no node, even an empty one: '
+                f'$.tasks[{index}]: task "{task.name}" ({task.resources}) fits on no node, even if empty: '
                 f"{'; '.join(str(refused) for refused in blocked.refused)}; "
                 "ask for less, add a node that can hold it, or set wait_for_nodes=True to wait for one"
             )

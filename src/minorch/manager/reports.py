@@ -85,6 +85,7 @@ def _merge(desk: Desk, task: TaskRecord, attempt: AttemptRecord, observed: Obser
     if attempt.state.terminal or observed.progress < attempt.progress:
         return
     restarted = attempt.run and observed.run > attempt.run
+    before = attempt.message  # where a run failed, it says how, and when the next one follows
     attempt.run = max(attempt.run, observed.run)
     attempt.message = observed.message
     attempt.started_at = observed.started_at
@@ -93,9 +94,10 @@ def _merge(desk: Desk, task: TaskRecord, attempt: AttemptRecord, observed: Obser
     attempt.handle = observed.handle
     desk.state.touch(task)
     if restarted:
-        desk.state.log("task_restarted", now, task=task, node=attempt.node, detail=observed.message)
+        desk.state.log("task_restarted", now, task=task, node=attempt.node, detail=before)
     if observed.healthy is not attempt.healthy:
         attempt.healthy = observed.healthy
+        desk.changed_jobs[task.job_id] = None
         if observed.healthy is not None:
             kind = "task_healthy" if observed.healthy else "task_unhealthy"
             desk.state.log(kind, now, task=task, node=attempt.node, detail=observed.message)

@@ -25,7 +25,7 @@ class Refusal(NamedTuple):
     lacking: int = 0
     """For resources: by how much, in the integers of :class:`~minorch.resources.Resources`."""
     passing: bool = False
-    """Whether it may go away without a change of the node's description: when tasks end or the node returns."""
+    """Whether it may go away with the node described as it is: when tasks end or the node returns."""
 
 
 Filter = Callable[[TaskView, NodeView], Refusal | None]

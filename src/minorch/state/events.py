@@ -35,9 +35,9 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     def __str__(self) -> str:
         subject = "/".join(part for part in (self.job, self.task) if part)
-        where = f" on {self.node}" if self.node else ""
-        detail = f": {self.detail}" if self.detail else ""
-        return f"#{self.number} {self.kind.replace('_', ' ')} {subject}{where}{detail}".replace("  ", " ")
+        where = f"on {self.node}" if self.node else ""
+        words = (f"#{self.number}", self.kind.replace("_", " "), subject, where)
+        return " ".join(word for word in words if word) + (f": {self.detail}" if self.detail else "")
 
 
 _DECODER: Final = msgspec.json.Decoder(tuple[Event, ...])

@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from minorch.contracts import Launch, Owner, RunStatus
-from minorch.contracts import Probe as ProbeAnswer
+from minorch.contracts import Launch, Owner, Probe as ProbeAnswer, RunStatus
 from minorch.decisions.health import Health, judge
 from minorch.decisions.restart import decide_restart
 from minorch.ids import RunKey
@@ -302,7 +301,7 @@ class Supervisor:
             self.actions.append(Remove(key=status.key))
 
     def adopt(self, statuses: Iterable[RunStatus], now: float) -> None:
-        """Take in what an earlier incarnation of this worker left; the manager will say what it wants of it."""
+        """Take in what an earlier incarnation left; the manager will say what it wants of it."""
         latest: dict[tuple[str, int], RunStatus] = {}
         for status in sorted(statuses, key=lambda status: status.key):
             earlier = latest.get(status.key[:2])
@@ -336,7 +335,7 @@ class Supervisor:
         *,
         up_s: float = 0.0,
     ) -> None:
-        """A run ended after *up_s* seconds, or could not be started: end the attempt or await the next run."""
+        """A run ended after *up_s* seconds, or could not be started: end the attempt, or try again."""
         if local.unhealthy:
             reason, message = Reason.UNHEALTHY, local.message
         if local.assignment is None and local.desired == "run":

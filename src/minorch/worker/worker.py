@@ -160,6 +160,8 @@ class Worker:
             case Unreachable():
                 self._on_unreachable(fact, now)
             case Sampled():
+                first = self._stats is None and fact.node is not None
+                self._report_due = self._report_due or first  # or it would look idle until the next heartbeat
                 self._stats = fact.node or self._stats
                 self._task_stats = {key.task_id: stats for key, stats in fact.tasks.items()}
             case _:
