@@ -10,14 +10,16 @@ import msgspec
 
 from minorch.contracts import Runtime, RuntimeInfo, Store
 from minorch.errors import EngineUnavailable, UsageError
+from minorch.manager import Manager
 from minorch.model import Node
 from minorch.plugins import Registry
 from minorch.resources import Resources
 from minorch.scheduling import CostFunction, FunctionScheduler, Scheduler
 
-__all__ = ["Chosen", "choose_runtime", "choose_scheduler", "choose_store", "make_nodes"]
+__all__ = ["Chosen", "choose_runtime", "choose_scheduler", "choose_store", "make_nodes", "nodes_left_over"]
 
 _MOST_WORKERS: Final = 10_000
+_LEFT_OVER: Final = "left-over-from-an-earlier-cluster"
 
 
 class Chosen(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,8 +105,8 @@ def choose_store(wanted: str | Path | Store, registry: Registry) -> tuple[Store,
         UnknownPlugin: nothing of that name is registered.
         StoreError: it cannot be opened.
     """
-    if isinstance(wanted, Path):
-        return registry.make_store("sqlite", path=wanted), True
+    if isinstance(wanted, Path) or (isinstance(wanted, str) and _is_path(wanted)):
+        return registry.make_store("sqlite", path=str(wanted)), True
     if isinstance(wanted, str):
         return registry.make_store(wanted), True
     if not isinstance(wanted, Store):
@@ -112,12 +114,22 @@ def choose_store(wanted: str | Path | Store, registry: Registry) -> tuple[Store,
     return wanted, False
 
 
+def _is_path(text: str) -> bool:
+    """Whether a text can only mean a file: no store is called so, and it is no URL."""
+    return ":" not in text and ("/" in text or text.endswith((".db", ".sqlite", ".sqlite3")))
+
+
 def make_nodes(workers: int | Sequence[Node], chosen: Chosen) -> tuple[Node, ...]:
     """The nodes of a cluster on one machine; those without a capacity share what the others leave.
 
     Raises:
-        UsageError: there are none, too many, two of one name, or they promise more than the machine has.
+        UsageError: there are none, too many, two of one name, or those with a capacity leave nothing to
+            the others. Together they may promise more than the machine has.
     """
+    given: object = workers  # whatever the annotation says
+    if not isinstance(given, (int, Sequence)):
+        hint = "; write workers=[Node(...)]" if isinstance(given, Node) else ""
+        raise UsageError(f"workers= takes a number or a list of Node, not a {type(workers).__name__}{hint}")
     if isinstance(workers, int):
         if isinstance(workers, bool) or not 1 <= workers <= _MOST_WORKERS:
             raise UsageError(f"workers={workers!r}: a cluster has 1 to {_MOST_WORKERS:,} of them")
@@ -150,4 +162,33 @@ def make_nodes(workers: int | Sequence[Node], chosen: Chosen) -> tuple[Node, ...
             address=chosen.info.address,
         )
         for node in nodes
+    )
+
+
+def nodes_left_over(manager: Manager, nodes: Sequence[Node], chosen: Chosen) -> tuple[Node, ...]:
+    """Nodes of an earlier cluster on this store that are not among *nodes* and still have runs.
+
+    They need a worker too: without one their runs would be lost and started a second time elsewhere, and
+    nobody would ever stop the first.  They get a taint, so that nothing new is placed on them.
+
+    Raises:
+        UsageError: tasks run on another runtime than the chosen one, which would not find them.
+    """
+    for info in manager.nodes():
+        if info.tasks and info.node.runtime != chosen.runtime.name:
+            theirs, ours = info.node.runtime, chosen.runtime.name
+            raise UsageError(
+                f"{info.tasks} tasks in this store are on node {info.name} with runtime "
+                f'"{theirs}", and runtime "{ours}" ({chosen.why}) would not find them; '
+                f'write runtime="{theirs}", or take another store'
+            )
+    listed = {node.name for node in nodes}
+    missing = {info.name: info.node for info in manager.nodes() if info.name not in listed}
+    if not missing:
+        return ()
+    held = {task.node for job in manager.jobs() for task in job.tasks if task.run_key is not None}
+    return tuple(
+        msgspec.structs.replace(node, taints=(_LEFT_OVER,))
+        for name, node in missing.items()
+        if name in held and node.runtime == chosen.runtime.name
     )
