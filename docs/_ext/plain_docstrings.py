@@ -17,6 +17,11 @@ def _whole(self: GoogleDocstring) -> list[str]:
     return list(self._consume_to_end())
 
 
+def _returns(self: GoogleDocstring, preprocess_types: bool = False) -> list[tuple[str, str, list[str]]]:
+    lines = self._dedent(self._consume_to_next_section())
+    return [("", "", lines)] if any(lines) else []
+
+
 def _without_idle_signature(
     app: Sphinx,
     what: str,
@@ -37,6 +42,8 @@ def setup(app: Sphinx) -> dict[str, object]:
     for name in ("hypothesis", "pytest"):
         if importlib.util.find_spec(name) is None:
             sys.modules[name] = MagicMock()
+    # The same of "Returns": the signature tells the type.
+    GoogleDocstring._consume_returns_section = _returns
     # A record's signature is read when the pages are built; this name is imported for type checkers alone.
     view.Random = random.Random
     app.connect("autodoc-process-signature", _without_idle_signature)
