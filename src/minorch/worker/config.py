@@ -18,6 +18,8 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     heartbeat_s: float = 3.0
     """How often it reports when nothing happens; several fit into the manager's lease."""
+    report_every_s: float = 0.0
+    """Reports are at least so far apart, so that the changes of a busy worker share one."""
     sample_s: float = 3.0
     """How often it measures its machine and its tasks."""
     relist_s: float = 60.0
@@ -36,6 +38,7 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         for field in ("heartbeat_s", "sample_s", "relist_s", "retry_s", "kill_every_s"):
             require_number(getattr(self, field), f"$.{field}", least=0.01)
+        require_number(self.report_every_s, "$.report_every_s", most=self.heartbeat_s)
         require_number(self.orphan_grace_s, "$.orphan_grace_s")
         require_number(self.max_starting, "$.max_starting", least=1, whole=True)
         require_number(self.max_removing, "$.max_removing", least=1, whole=True)

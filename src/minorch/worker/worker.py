@@ -90,6 +90,9 @@ class Worker:
         self._unheard: dict[str, int] = {}
         """Attempts of which the manager may not know the latest, by the first report that told it."""
         self._full_due = self._report_due = True
+        self._reported_at = 0.0
+        self._report_timed = False
+        """Whether a timer will have a report considered that came too soon."""
         self._list_due = True
         self._listing = False
         self._engine_ok = False
@@ -179,7 +182,7 @@ class Worker:
         self._attempts.work_off(engine_ok=self._engine_ok)
         actions = tuple(self._attempts.actions)
         self._attempts.actions.clear()
-        report = self._report() if self._report_due or self._attempts.changed else None
+        report = self._report(now) if self._may_report(now) else None
         deadline = self._timers.next()
         assert deadline is not None  # the heartbeat is always among them
         return WorkerStep(report=report, actions=actions, deadline=deadline)
@@ -262,12 +265,27 @@ class Worker:
             case ("relist", _):
                 self._list_due = True
                 self._timers.add(now + self._config.relist_s, "relist")
+            case ("report", _):
+                self._report_timed = False  # settle sees to the rest
             case ("list", _):
                 self._list_due, self._retrying = True, False
             case (_, attempt_id):
                 self._attempts.wake(attempt_id, now)
 
-    def _report(self) -> Report:
+    def _may_report(self, now: float) -> bool:
+        """Whether there is news, and the last report is long enough ago; if not, it is asked again then."""
+        if not self._report_due and not self._attempts.changed:
+            return False
+        at = self._reported_at + self._config.report_every_s
+        if now < at:
+            if not self._report_timed:
+                self._timers.add(at, "report")
+            self._report_timed = True
+            return False
+        return True
+
+    def _report(self, now: float) -> Report:
+        self._reported_at = now
         self._sequence += 1
         attempts = self._attempts.attempts
         told = dict.fromkeys(attempts if self._full_due else self._attempts.changed, self._sequence)
