@@ -277,11 +277,7 @@ def _fail_dependents(desk: Desk, entry: JobEntry, position: int, dependent: int,
     for task_id in entry.tasks[dependent]:
         task = desk.state.tasks[task_id]
         if task.state is TaskState.PENDING:
-            if entry.record.ending is Reason.STOPPED:
-                task.ending = Reason.STOPPED
-                _end_as_asked(desk, task, now)
-            else:
-                end_task(desk, task, TaskState.FAILED, Reason.DEPENDENCY_FAILED, None, words, now)
+            end_task(desk, task, TaskState.FAILED, Reason.DEPENDENCY_FAILED, None, words, now)
 
 
 def _finish_job_if_over(desk: Desk, entry: JobEntry, now: float) -> None:

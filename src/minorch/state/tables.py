@@ -189,12 +189,10 @@ class ClusterState:
             else:
                 tables.setdefault(table, {})[key] = load(table, key, value)
         meta = tables.get(_META, {}).get(_META)
-        if meta is None:
+        if not isinstance(meta, MetaRecord):
             if tables or events:
                 raise StoreCorrupt("the store has rows but not the one that says which cluster it is")
             return None
-        if not isinstance(meta, MetaRecord):
-            raise StoreCorrupt("the store's first row is not what it should be")
         state = cls(meta, most_events=most_events)
         state._read_tables(tables, now)
         for key, value in sorted(events):
@@ -232,7 +230,7 @@ class ClusterState:
                 self._dirty["task", record.id] = record
             case JobRecord():
                 self._dirty["job", record.id] = record
-            case NodeRecord():
+            case _:
                 self._dirty["node", record.node.name] = record
 
     def touch_meta(self) -> None:

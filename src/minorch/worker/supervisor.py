@@ -113,8 +113,6 @@ class Supervisor:
             local.desired = "forget"
             self._end_it(local, now)
         local.desired = "forget"
-        if local.phase is Phase.ADOPTED:
-            local.phase = Phase.OVER
         if local.phase is Phase.OVER:
             self._to_remove[local.id] = None
 
@@ -454,8 +452,7 @@ class Supervisor:
         while engine_ok and self._to_remove and len(self._removing) < self._config.max_removing:
             local = self.attempts[next(iter(self._to_remove))]
             del self._to_remove[local.id]
-            if local.phase is Phase.OVER:
-                self._remove(local)
+            self._remove(local)
 
     def _start(self, local: LocalAttempt) -> None:
         entry = local.assignment

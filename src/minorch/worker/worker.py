@@ -269,8 +269,8 @@ class Worker:
                 self._report_timed = False  # settle sees to the rest
             case ("list", _):
                 self._list_due, self._retrying = True, False
-            case (_, attempt_id):
-                self._attempts.wake(attempt_id, now)
+            case _:
+                self._attempts.wake(timer[1], now)
 
     def _may_report(self, now: float) -> bool:
         """Whether there is news, and the last report is long enough ago; if not, it is asked again then."""
