@@ -19,6 +19,7 @@ from minorch.worker import (
     Removed,
     Sampled,
     Seen,
+    Unreachable,
 )
 from tests.stories.world import World, sleeper
 
@@ -225,3 +226,28 @@ def test_figures_of_a_task_are_shown_while_it_runs():
     assert world.manager.nodes()[0].stats == node
     world.exit()
     assert world.task().stats is None
+
+
+def test_an_earlier_run_is_kept_until_the_next_one_runs():
+    world = World("a")
+    world.submit(sleeper(restart=RestartPolicy.on_failure(backoff_s=1.0)))
+    a = world.where()
+    a.slow = True
+    world.exit(code=1)
+    world.pass_time(2)
+    a.tell(Missed())
+    world.run()
+    assert a.asked_for(Remove) == 0
+    a.answer_starts()
+    world.run()
+    assert a.asked_for(Remove) == 1
+
+
+def test_an_engine_that_does_not_answer_about_what_is_gone_changes_nothing_else():
+    world = World("a")
+    world.submit(sleeper())
+    a = world.where()
+    a.tell(Unreachable(message="it hiccups", key=RunKey("f" * 32, 1, 1)))
+    world.pass_time(5)
+    assert world.task().state is TaskState.RUNNING
+    assert world.kinds()[-2:] == ["engine_unavailable", "engine_answered"]

@@ -25,8 +25,8 @@ def test_after_a_restart_of_the_manager_the_job_that_ended_first_is_still_forgot
 
 def test_many_finished_tasks_leave_no_timers_behind():
     world = World(machine("a", max_tasks=1000), manager_config=ManagerConfig(keep_runs=5))
-    world.submit(sleeper(completions=300))
-    for at in range(300):
+    world.submit(sleeper(completions=80))
+    for at in range(80):
         world.exit(f"sleep[{at}]")
         world.check_every = 100
     assert len(world.desk.timers._heap) < 50

@@ -60,7 +60,7 @@ class Walk:
 
     # -- what goes wrong ----------------------------------------------------------------------
 
-    def go(self, steps: int = 40) -> None:
+    def go(self, steps: int = 30) -> None:
         """Let things go wrong for so many steps, then let them be well."""
         for _ in range(steps):
             self._step()
@@ -146,14 +146,14 @@ class Walk:
             machine.engine_up = True
             machine.answer_starts()
         world.check_every = 25
-        world.pass_time(100)
+        world.pass_time(61)
         for node in world.manager.nodes():
             world.manager.cordon(node.name, world.now, cordoned=False)
         world.run()
-        for _ in range(20):
+        for _ in range(40):
             if all(job.state.terminal for job in world.manager.jobs()):
                 break
-            world.pass_time(60)
+            world.pass_time(30)
 
     def check(self) -> None:
         """Everything is over, every result is what really happened, and nothing is left."""
@@ -164,7 +164,7 @@ class Walk:
             for task in info.tasks:
                 self._check_task(task.id)
             world.manager.release(info.id, world.now)
-        world.pass_time(100)
+        world.pass_time(61)
         for machine in world.machines.values():
             assert machine.runs == {}, machine.node.name
             assert machine.worker.idle
