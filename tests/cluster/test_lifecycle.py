@@ -429,3 +429,39 @@ def test_nothing_is_logged_on_a_quiet_day(make: Make, caplog: pytest.LogCaptureF
     cluster.submit(task("exit", "0")).wait(10)
     cluster.close()
     assert caplog.text == ""
+
+
+def test_a_fork_is_told_that_the_cluster_is_not_its_own_and_ends_nothing(tmp_path: Path):
+    code = f"""
+import os, time
+import minorch as mo
+from minorch.runtimes.process import ProcessRuntime
+with mo.Cluster(runtime=ProcessRuntime({str(tmp_path)!r})) as cluster:
+    job = cluster.submit(mo.Task("part", command=["sleep", "1000"]))
+    while job.tasks["part"].state is not mo.TaskState.RUNNING:
+        time.sleep(0.01)
+    child = os.fork()
+    if child == 0:
+        told = []
+        more = mo.Task("more", command=["true"])
+        for act in (lambda: cluster.submit(more), job.wait, lambda: job.state, job.stop):
+            try:
+                act()
+            except mo.ClusterClosed as error:
+                told.append("fork" in str(error))
+        cluster.close()
+        os._exit(0 if told == [True] * 4 else 1)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), job.state)
+print(job.state)
+"""
+    words = [sys.executable, "-W", "ignore", "-c", code]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=20, check=False)
+    assert (done.stdout, done.stderr) == ("0 RUNNING\nSTOPPED\n", "")
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_closing_a_cluster_that_never_ran_anything_is_quick(make: Make, workers: int):
+    cluster = make(workers)
+    start = time.monotonic()
+    cluster.close()
+    assert time.monotonic() - start < 5

@@ -8,7 +8,7 @@ import traceback
 import pytest
 
 import minorch as mo
-from tests.cluster.engine import Stage, box, no_container_left, stage, up
+from tests.cluster.engine import Stage, box, no_container_left, soon, stage, up
 
 __all__ = ["no_container_left", "stage"]  # fixtures
 
@@ -36,11 +36,9 @@ def test_a_secret_reaches_its_container_and_nothing_that_minorch_shows(
     job = mo.Job("job", tasks)
     handle = cluster.submit(job)
     for name in ("bad", "missing", "image"):
-        while not handle.tasks[name].state.terminal:
-            pass
-    good = handle.tasks["good"]
-    while good.state is not mo.TaskState.RUNNING:
-        assert not good.state.terminal, good.message
+        soon(lambda name=name: handle.tasks[name].state.terminal, f"the end of {name}")  # type: ignore[misc]
+    soon(lambda: handle.tasks["good"].state is not mo.TaskState.SCHEDULED, "the start of the good one")
+    assert handle.tasks["good"].state is mo.TaskState.RUNNING, "it got the secret"
     shown = [repr(job), str(job), str(job.to_dict()), repr(tasks[0]), str(tasks[0].to_dict())]
     shown += [repr(handle), handle.table(), handle._repr_html_(), repr(handle.info())]
     shown += [repr(cluster), cluster.table(), cluster._repr_html_(), repr(cluster.nodes), repr(cluster.tasks)]

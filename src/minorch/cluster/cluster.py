@@ -309,7 +309,7 @@ class Cluster:
             StoreError: the stops cannot be written, so what runs is left running.
             UsageError: an observer of events closes it, and would wait for itself.
         """
-        if self._closed:
+        if self._closed or self._manager.forked:  # a fork's copy is not its own to end
             return
         self._manager.refuse_own_thread("close the cluster")
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import queue
 import random
 import threading
@@ -70,6 +71,7 @@ class ManagerDriver:
             rows=store.load(),
             config=config,
         )
+        self._pid = os.getpid()
         self._lock = threading.Lock()
         self._inbox: queue.SimpleQueue[_Call | Report | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._loop, name="minorch-manager", daemon=True)
@@ -149,15 +151,30 @@ class ManagerDriver:
                 "a scheduler or store must not ask its cluster while it is called: it would wait for itself; "
                 "a scheduler finds all it may use in what it is given"
             )
+        self._refuse_fork()
         with self._lock:
             return question(self.manager, self._clock())
+
+    @property
+    def forked(self) -> bool:
+        """Whether this process is a fork of the one that it lives in: its thread is not here."""
+        return os.getpid() != self._pid
+
+    def _refuse_fork(self) -> None:
+        if self.forked:
+            raise ClusterClosed(
+                f"the cluster lives in process {self._pid}, and this is its fork {os.getpid()}; "
+                "make one here, or fork before you make it"
+            )
 
     def refuse_own_thread(self, what: str) -> None:
         """Refuse what cannot be done in the manager's thread, which would wait for itself.
 
         Raises:
             UsageError: this is the manager's thread.
+            ClusterClosed: this is a fork of its process, where nobody would ever answer.
         """
+        self._refuse_fork()
         if threading.current_thread() is self._thread:
             raise UsageError(
                 f"an observer of events, or a scheduler, must not {what} from within its call; "
