@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
+from minorch.manager import lifecycle
 from minorch.model import Job, RestartPolicy
 from minorch.scheduling import Scheduler
 from minorch.states import JobState, Reason, TaskState
@@ -202,3 +207,26 @@ def test_room_that_a_broken_placement_left_is_used():
     world = World(machine("a", max_tasks=1), scheduler=Broken())
     world.submit([sleeper("bad"), sleeper("good")])
     assert world.states() == {"bad": "FAILED", "good": "RUNNING"}
+
+
+def test_many_failures_of_what_many_come_after_cost_no_more_than_one(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    world = World(machine("a", max_tasks=1000))
+    world.check_every = 1000
+    world.submit([sleeper("x", completions=300), sleeper("y", after=["x"], completions=300)])
+    a = world.machines["a"]
+    for key in a.live:
+        a.exit(key, 1)
+    looked_at = 0
+    fail_dependents = lifecycle._fail_dependents
+
+    def count(*arguments: Any) -> None:
+        nonlocal looked_at
+        looked_at += 300
+        fail_dependents(*arguments)
+
+    monkeypatch.setattr(lifecycle, "_fail_dependents", count)
+    world.run()
+    assert world.job().state is JobState.FAILED
+    assert looked_at == 300

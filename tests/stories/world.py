@@ -360,8 +360,8 @@ class World:
             else:
                 self.rows[table, key] = value
         self.events += step.events
-        self._settled += 1
-        if self._settled % self.check_every == 0:
+        self._settled += bool(step.changes or step.messages)
+        if (step.changes or step.messages) and self._settled % self.check_every == 0:
             self.check(rows=self._settled % (self.check_every * self.read_every) == 0)
         if self.crash("after"):
             self.start_manager()

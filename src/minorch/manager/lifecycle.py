@@ -259,12 +259,14 @@ def follow_up(desk: Desk, now: float) -> None:
     while desk.ended:
         ended = desk.ended.popleft()
         entry = desk.state.jobs[ended.job_id]
-        for dependent in entry.dependents[ended.position]:
-            if ended.completed:
+        if ended.completed:
+            for dependent in entry.dependents[ended.position]:
                 entry.unmet[dependent] -= 1
                 if not entry.unmet[dependent]:
                     _make_ready(desk, entry, dependent)
-            else:
+        elif ended.position not in entry.doomed:
+            entry.doomed.add(ended.position)
+            for dependent in entry.dependents[ended.position]:
                 _fail_dependents(desk, entry, ended.position, dependent, now)
         if ended.failed and entry.job.on_failure == "stop" and entry.record.ending is None:
             stop_job(desk, entry, Reason.JOB_FAILED, now)

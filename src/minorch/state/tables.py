@@ -53,6 +53,7 @@ class JobEntry:
         "active",
         "backlog",
         "dependents",
+        "doomed",
         "failed",
         "job",
         "open",
@@ -74,6 +75,8 @@ class JobEntry:
         for at, task in enumerate(job.tasks):
             for name in dict.fromkeys(task.after):
                 self.dependents[positions[name]].append(at)
+        self.doomed: set[int] = set()
+        """Tasks of which an instance did not complete, so that their dependents have failed. Never iterated."""
         self.unmet: list[int] = [0] * len(job.tasks)
         """How many instances each task still waits for."""
         self.policies: list[RestartPolicy] = [job.restart_policy(task) for task in job.tasks]
