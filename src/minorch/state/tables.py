@@ -76,7 +76,7 @@ class JobEntry:
             for name in dict.fromkeys(task.after):
                 self.dependents[positions[name]].append(at)
         self.doomed: set[int] = set()
-        """Tasks of which an instance did not complete, so that their dependents have failed. Never iterated."""
+        """Tasks of which an instance did not complete: their dependents have failed. Never iterated."""
         self.unmet: list[int] = [0] * len(job.tasks)
         """How many instances each task still waits for."""
         self.policies: list[RestartPolicy] = [job.restart_policy(task) for task in job.tasks]
