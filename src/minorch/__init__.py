@@ -25,9 +25,15 @@ if TYPE_CHECKING:
         TaskHandle as TaskHandle,
     )
     from minorch.contracts import (
+        Change as Change,
+        Launch as Launch,
+        Owner as Owner,
+        Probe as Probe,
+        RunStatus as RunStatus,
         Runtime as Runtime,
         RuntimeInfo as RuntimeInfo,
         Store as Store,
+        Watch as Watch,
     )
     from minorch.errors import (
         ClusterClosed as ClusterClosed,
@@ -85,6 +91,7 @@ if TYPE_CHECKING:
         Resources as Resources,
     )
     from minorch.scheduling import (
+        ClusterView as ClusterView,
         CostFunction as CostFunction,
         Explanation as Explanation,
         NodeView as NodeView,
@@ -119,9 +126,15 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
         "TaskHandle",
     ),
     "minorch.contracts": (
+        "Change",
+        "Launch",
+        "Owner",
+        "Probe",
+        "RunStatus",
         "Runtime",
         "RuntimeInfo",
         "Store",
+        "Watch",
     ),
     "minorch.errors": (
         "ClusterClosed",
@@ -177,6 +190,7 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
     ),
     "minorch.resources": ("Resources",),
     "minorch.scheduling": (
+        "ClusterView",
         "CostFunction",
         "Explanation",
         "NodeView",

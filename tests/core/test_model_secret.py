@@ -96,3 +96,9 @@ def test_secrets_are_cut_out_of_a_text_the_longest_first():
 @given(st.text("ab", max_size=10), st.lists(st.text("ab", max_size=4), max_size=3))
 def test_nothing_that_was_cut_out_is_left(text: str, secrets: list[str]):
     assert not any(secret in redact(text, tuple(secrets)) for secret in secrets if secret)
+
+
+def test_what_is_shown_of_a_secret_is_not_taken_for_one():
+    task = Task("t", command=["x"], secrets={"TOKEN": Secret("hunter2")})
+    with pytest.raises(SpecError, match=r"\$\.secrets.*to_dict\(reveal=True\)"):
+        Task.from_dict(task.to_dict())

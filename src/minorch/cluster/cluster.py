@@ -84,6 +84,8 @@ class Cluster:
         self._closed = True  # until everything stands
         self._closing = False
         self._registry = registry if registry is not None else default_registry()
+        if registry is not None and plugins:
+            raise UsageError("plugins= are for the cluster's own registry; register them in the one you give")
         for plugin in plugins:
             self._registry.register(plugin)
         strategy = choose_scheduler(scheduler, self._registry)

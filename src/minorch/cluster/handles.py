@@ -207,6 +207,10 @@ class TaskHandle:
         reason = f" ({info.reason})" if info.reason is not None else ""
         return f"<TaskHandle {info.job}/{info.name} {info.state}{reason}>"
 
+    def _repr_html_(self) -> str:
+        info = self.info()
+        return html_table(f"task {info.job}/{info.name}: {info.state}", task_rows([info]))
+
 
 class JobHandle:
     """A submitted job, as it stands each time it is asked.

@@ -148,7 +148,8 @@ class Planner:
         live = task.live
         name = f"{entry.job.name}/{task.name}"
         node = task.attempts[-1].node if task.attempts else None
-        detail = "; ".join(part for part in (str(task.reason or ""), task.message) if part)
+        code = "" if task.exit_code is None else f"exit code {task.exit_code}"
+        detail = "; ".join(part for part in (str(task.reason or ""), code, task.message) if part)
         if task.state.terminal:
             return Explanation(task=name, state=str(task.state), node=node, detail=detail)
         if live is not None:
@@ -161,6 +162,8 @@ class Planner:
             )
         waits = self._waits_for(entry.unmet[task.position], task.id in entry.active)
         blocked = count_refusals(view, self.view(state, now).nodes)
+        if not blocked.feasible and entry.job.wait_for_nodes:
+            detail = "waits for a node that can hold it"
         fits = any(refusal(view, other) is None for other in self._views)
         return Explanation(
             task=name,
@@ -215,8 +218,13 @@ def check_feasible(job: Job, nodes: Mapping[str, NodeEntry]) -> None:
             raise UnschedulableError(
                 f'$.tasks[{index}]: task "{task.name}" ({task.resources}) fits on no node, even if empty: '
                 f"{'; '.join(str(refused) for refused in blocked.refused)}; "
-                "ask for less, add a node that can hold it, or set wait_for_nodes=True to wait for one"
+                f"{_advice(blocked)}, add a node that can hold it, or set wait_for_nodes=True to wait for one"
             )
+
+
+def _advice(blocked: Blocked) -> str:
+    short = all(" short by " in refused.words for refused in blocked.refused)
+    return "ask for less" if short else "change what it asks of its node"
 
 
 def _empty(index: int, node: Node) -> NodeView:

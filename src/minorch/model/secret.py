@@ -30,6 +30,8 @@ class Secret:
     def __init__(self, value: str) -> None:
         if not isinstance(value, str):
             raise SpecError(f"a secret is text, not {type(value).__name__}")
+        if value == _SHOWN:
+            raise SpecError(f"{_SHOWN} is what is shown of a secret, not one; see to_dict(reveal=True)")
         if "\0" in value or len(value) > 131_072:
             raise SpecError("a secret is at most 128 KiB of text without NUL")
         if not encodable(value):

@@ -199,7 +199,7 @@ def _take_lock(path: str, timeout_s: float) -> BinaryIO:
         try:
             descriptor = os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise _cannot_write(path, error.strerror) from error
+            raise _cannot_write(path, error.strerror) from None
         file = os.fdopen(descriptor, "r+b", buffering=0)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -213,7 +213,7 @@ def _take_lock(path: str, timeout_s: float) -> BinaryIO:
             holder = file.read(20).strip().decode("ascii", "replace")
             file.close()
             if error.errno not in (errno.EAGAIN, errno.EACCES):
-                raise StoreError(f'cannot lock "{path}.lock": {error.strerror}') from error
+                raise StoreError(f'cannot lock "{path}.lock": {error.strerror}') from None
         if time.monotonic() >= give_up:
             raise StoreLocked(_locked_by(path, holder))
         time.sleep(_RETRY_S)
@@ -297,11 +297,11 @@ def _translated(path: str) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise _explain(error, path) from error
+        raise _explain(error, path) from None
     except (UnicodeError, OverflowError) as error:  # a lone surrogate; a value of 2 GiB
-        raise StoreError(f'SQLite cannot hold what was to be written to "{path}": {error}') from error
+        raise StoreError(f'SQLite cannot hold what was to be written to "{path}": {error}') from None
     except OSError as error:
-        raise _cannot_write(path, error.strerror) from error
+        raise _cannot_write(path, error.strerror) from None
 
 
 def _explain(error: sqlite3.Error, path: str) -> StoreError:

@@ -19,8 +19,7 @@ from random import Random
 from typing import Final
 
 import msgspec
-from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, Phase, given, settings, strategies as st
 
 from minorch.errors import PluginError
 from minorch.resources import Resources

@@ -19,8 +19,7 @@ from typing import ClassVar
 
 import hypothesis
 import pytest
-from hypothesis import stateful
-from hypothesis import strategies as st
+from hypothesis import stateful, strategies as st
 
 from minorch.contracts import Change, Store
 from minorch.errors import StoreError

@@ -39,6 +39,20 @@ _REASONS: Final[tuple[tuple[re.Pattern[str], Reason], ...]] = tuple(
     )
 )
 _EXIT_CODES: Final = {Reason.COMMAND_NOT_FOUND: 127}
+_ADVICE: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
+    (re.compile(pattern, re.IGNORECASE), advice)
+    for pattern, advice in (
+        (
+            r"port is already allocated|address already in use",
+            "free the port, or leave host= out of Port(...) to get one that is free",
+        ),
+        (r"network \S+ not found", "make it with: docker network create NAME"),
+        (
+            r"dial tcp|no such host|connection refused|i/o timeout",
+            "is the image's name right, and its registry up?",
+        ),
+    )
+)
 
 
 class ConnectionBroke(EngineUnavailable):
@@ -62,7 +76,9 @@ class Refused(RuntimeFault):
 def start_failure(text: str, *, default: Reason = Reason.START_FAILED) -> StartFailed:
     """Return the error for a start that the engine refused with *text*."""
     reason = next((reason for pattern, reason in _REASONS if pattern.search(text)), default)
-    return StartFailed(text.strip()[:_MOST_TEXT], reason=reason.value, exit_code=_EXIT_CODES.get(reason))
+    advice = next((f" ({advice})" for pattern, advice in _ADVICE if pattern.search(text)), "")
+    words = text.strip()[:_MOST_TEXT] + advice
+    return StartFailed(words, reason=reason.value, exit_code=_EXIT_CODES.get(reason))
 
 
 def hide(text: str, secrets: Iterable[str]) -> str:

@@ -236,7 +236,7 @@ class ProcessRuntime:
             try:
                 self._root.remove(run.owner, run.files)
             except OSError as error:
-                raise RuntimeFault(f"{key.name} could not be removed: {error}") from error
+                raise RuntimeFault(f"{key.name} could not be removed: {error}") from None
             self._forget(run)
 
     def logs(
