@@ -21,6 +21,7 @@ import time
 from collections.abc import Sequence
 
 import docker
+
 import minorch as mo
 from benchmarks._report import Figures, alternate, paired_ratio, print_figures
 from minorch.runtimes.docker import DockerRuntime
@@ -139,7 +140,9 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--containers", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2 * (os.cpu_count() or 1))

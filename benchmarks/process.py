@@ -91,9 +91,11 @@ def dask_client() -> object:
     except ImportError:
         yield None
         return
-    with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
-        with Client(cluster) as client:
-            yield client
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client
 
 
 def nothing(_: int) -> None:
@@ -109,7 +111,7 @@ def dask_throughput(client: object, tasks: int) -> float:
 
 @contextlib.contextmanager
 def hyperqueue(where: Path) -> object:
-    """A HyperQueue server and worker of two cores; yields its command, or nothing where it is not installed."""
+    """A HyperQueue server and worker of two cores; yields its command, or nothing where it is missing."""
     program = shutil.which("hq") or shutil.which("hq", path=str(Path(sys.executable).parent))
     if program is None:
         yield None
@@ -143,7 +145,9 @@ def hyperqueue_throughput(command: list[str], tasks: int) -> float:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--tasks", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--round-trips", type=int, default=50)

@@ -41,6 +41,8 @@ def test_a_name_that_is_not_there_is_an_attribute_error():
 
 
 def test_the_package_alone_loads_nothing_else():
-    code = "import minorch, sys; print([m for m in sys.modules if m.startswith('minorch.') or m == 'msgspec'])"
+    code = (
+        "import minorch, sys; print([m for m in sys.modules if m.startswith('minorch.') or m == 'msgspec'])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -45,7 +45,7 @@ def test_a_job_that_is_over_needs_no_waiting(cluster):
 
 def test_what_is_not_ready_in_time_is_counted(cluster):
     job = cluster.submit(service(health=mo.HealthCheck.exec(["false"], interval_s=0.1, threshold=1000)))
-    with pytest.raises(TimeoutError, match='2 tasks of job "web" are not ready after 0.3 s'):
+    with pytest.raises(TimeoutError, match=r'2 tasks of job "web" are not ready after 0\.3 s'):
         job.wait_ready(timeout=0.3)
 
 

@@ -5,8 +5,7 @@ from typing import get_args
 
 import msgspec
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
+from hypothesis import example, given, strategies as st
 
 from minorch import messages
 from minorch.errors import MessageError, SpecError

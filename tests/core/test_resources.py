@@ -5,8 +5,7 @@ import math
 import pickle
 
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
+from hypothesis import example, given, strategies as st
 
 from minorch.errors import SpecError
 from minorch.resources import Resources, format_size, parse_cpu, parse_size
