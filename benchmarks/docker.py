@@ -4,7 +4,8 @@
 
 Both create, start, await and remove every container, with the same limits and the same number of
 calls at once.  Printed are the throughput ratio, the processor time that each spends per container in
-this process, and how long after a container's end (as the engine dates it) minorch reports it.
+this process, and how long after a container's end (as the engine dates it) minorch reports it and
+docker-py's ``wait`` returns: one container at a time, and for minorch also while the engine is saturated.
 """
 
 from __future__ import annotations
@@ -25,8 +26,10 @@ import docker
 import minorch as mo
 from benchmarks._report import Figures, alternate, paired_ratio, print_figures
 from minorch.runtimes.docker import DockerRuntime
+from minorch.runtimes.docker.status import parse_time
 
 IMAGE = "busybox:latest"
+SHORT = ["sleep", "0.2"]
 URL = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
 
 
@@ -80,6 +83,19 @@ class BareLoop:
         self.cpu_ms.append(1000 * (cpu_s() - cpu) / containers)
         return containers / took
 
+    def delay_ms(self) -> float:
+        """How long after the end of one container ``wait`` returns, in ms."""
+        client = self._client
+        config = client.create_host_config(network_mode=self._network, init=True)
+        container = client.create_container(IMAGE, SHORT, host_config=config)["Id"]
+        client.start(container)
+        client.wait(container, timeout=60)
+        now = time.time()
+        finished_at = parse_time(client.inspect_container(container)["State"]["FinishedAt"])
+        client.remove_container(container)
+        assert finished_at is not None
+        return 1000 * (now - finished_at)
+
     def close(self) -> None:
         """Let go of the client."""
         self._client.close()
@@ -126,11 +142,21 @@ class Library:
         assert self.cluster.wait_idle(60)
         took = time.perf_counter() - start
         self.cpu_ms.append(1000 * (cpu_s() - cpu) / containers)
-        for info in job.info().tasks:
-            finished_at = info.attempts[-1].finished_at
-            assert finished_at is not None
-            self.delays_ms.append(1000 * (self._seen[info.id] - finished_at))
+        self.delays_ms += [self._delay_ms(info) for info in job.info().tasks]
         return containers / took
+
+    def _delay_ms(self, info: mo.TaskInfo) -> float:
+        finished_at = info.attempts[-1].finished_at
+        assert finished_at is not None
+        return 1000 * (self._seen[info.id] - finished_at)
+
+    def delay_ms(self) -> float:
+        """How long after the end of one container it is reported, in ms."""
+        task = mo.Task(f"one-{next(self._numbers)}", image=IMAGE, command=SHORT, networks=[self._network])
+        job = self.cluster.submit(task)
+        assert job.wait() is mo.JobState.COMPLETED, job
+        assert self.cluster.wait_idle(60)
+        return self._delay_ms(job.info().tasks[0])
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -146,6 +172,7 @@ def main() -> None:
     parser.add_argument("--containers", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2 * (os.cpu_count() or 1))
+    parser.add_argument("--delays", type=int, default=20, help="how many ends to time, one at a time")
     parser.add_argument("--network", default="none")
     parser.add_argument("--store", default="memory")
     parser.add_argument("--json", action="store_true")
@@ -168,6 +195,7 @@ def main() -> None:
             "minorch": lambda: library.run(options.containers),
         }
         results = alternate(contenders, options.rounds, say)
+        delays = [(library.delay_ms(), bare.delay_ms()) for _ in range(options.delays)]
     figures: Figures = {
         "containers a round": options.containers,
         "calls at once": options.threads,
@@ -180,8 +208,12 @@ def main() -> None:
         "minorch on top of the bare loop, ms": statistics.median(
             ours - theirs for ours, theirs in zip(library.cpu_ms, bare.cpu_ms, strict=True)
         ),
-        "end to report, median, ms": statistics.median(library.delays_ms),
-        "end to report, 95 % within, ms": percentile(library.delays_ms, 0.95),
+        "end to report, one at a time, median, ms": statistics.median(ours for ours, _ in delays),
+        "end to wait() of docker-py, one at a time, median, ms": statistics.median(
+            theirs for _, theirs in delays
+        ),
+        "end to report, saturated, median, ms": statistics.median(library.delays_ms),
+        "end to report, saturated, 95 % within, ms": percentile(library.delays_ms, 0.95),
     }
     print_figures("docker", figures, as_json=options.json)
 
