@@ -6,47 +6,56 @@ Such a test carries the marker ``engine`` by itself. Without an engine it is ski
 
 from __future__ import annotations
 
+import contextlib
 import os
-import time
+import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
 
 from tools import engine
+from tools.relay import still_there
 
 if TYPE_CHECKING:
     from docker import APIClient
 
-LABEL = "minorch.cluster"
+API = "1.41"
+CREATE = re.compile(r"/containers/create(\?|$)")
 SETTLE_S = 3.0
+"""A container that is being removed may take so long to be gone."""
 
 hypothesis.settings.register_profile("minorch", deadline=None, derandomize=bool(os.environ.get("CI")))
 hypothesis.settings.load_profile("minorch")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test that asks for an engine, through whatever fixture."""
+    """Mark every test that asks for an engine, through whatever fixture; with xdist they run one by one."""
     for item in items:
         if "engine_url" in getattr(item, "fixturenames", ()):
             item.add_marker("engine")
+        if item.get_closest_marker("engine") is not None:
+            item.add_marker(pytest.mark.xdist_group("engine"))
 
 
 def unreachable(url: str) -> str | None:
     """Why no engine can be reached at a URL, or ``None`` where one answers."""
     import docker
 
+    if url.startswith(
+        "unix://"
+    ):  # a client whose socket cannot connect leaves it open, to be warned of later
+        try:
+            engine.request(engine.socket_of(url), "GET", "/_ping", timeout_s=5)
+        except OSError as error:
+            return f"no Docker Engine at {url}: {error}"
+        return None
     try:
-        client = docker.APIClient(base_url=url, timeout=5)
-    except docker.errors.DockerException as error:
-        return f"no Docker Engine at {url}: {error}"
-    try:
-        client.ping()
+        with contextlib.closing(docker.APIClient(base_url=url, version=API, timeout=5)) as client:
+            client.ping()
     except (docker.errors.DockerException, OSError) as error:
         return f"no Docker Engine answers at {url}: {error}"
-    finally:
-        client.close()
     return None
 
 
@@ -86,29 +95,37 @@ def busybox(engine_url: str, engine_api: APIClient) -> str:
     return engine.IMAGE
 
 
-def owned_containers(api: APIClient) -> dict[str, str]:
-    """Every container that carries minorch's label: its id and how it is."""
-    records = api.containers(all=True, filters={"label": LABEL})
-    return {record["Id"]: f"{record['Names']} {record['Status']}" for record in records}
+@pytest.fixture(scope="session")
+def made() -> Iterator[set[str]]:
+    """The ids of the containers that this process made; others use the same engine."""
+    import requests
+
+    made: set[str] = set()
+    send = requests.Session.send
+
+    def noting(
+        self: requests.Session, request: requests.PreparedRequest, **options: Any
+    ) -> requests.Response:
+        response = send(self, request, **options)
+        if request.method == "POST" and CREATE.search(request.url or "") and response.status_code == 201:
+            made.add(response.json()["Id"])
+        return response
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(requests.Session, "send", noting)
+        yield made
 
 
 @pytest.fixture(autouse=True)
 def no_container_left(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Fail an engine test that leaves a container with minorch's label behind.
-
-    Containers that another process started meanwhile look the same; they have some seconds to go away.
-    """
+    """Fail an engine test that leaves a container behind which this process made, or which it was told of."""
     if request.node.get_closest_marker("engine") is None:
         yield
         return
-    api: APIClient = request.getfixturevalue("engine_api")
-    before = owned_containers(api)
+    url: str = request.getfixturevalue("engine_url")
+    made: set[str] = request.getfixturevalue("made")
+    made.clear()
     yield
-    deadline = time.monotonic() + SETTLE_S
-    while left := {id_: text for id_, text in owned_containers(api).items() if id_ not in before}:
-        if time.monotonic() > deadline:
-            listed = "\n".join(f"  {id_[:12]} {text}" for id_, text in sorted(left.items()))
-            pytest.fail(
-                f"the test left containers behind (remove with `docker rm -f`):\n{listed}", pytrace=False
-            )
-        time.sleep(0.1)
+    if url.startswith("unix://") and (left := still_there(engine.socket_of(url), made, SETTLE_S)):
+        listed = "\n".join(f"  {id_[:12]}" for id_ in sorted(left))
+        pytest.fail(f"the test left containers behind (remove with `docker rm -f`):\n{listed}", pytrace=False)

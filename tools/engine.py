@@ -74,7 +74,7 @@ class UnixConnection(http.client.HTTPConnection):
         """Connect to the socket file."""
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
+        self.sock.connect(self._path)  # where this raises, `close` closes the socket all the same
 
 
 def request(

@@ -7,6 +7,7 @@ There is one way to keep a page from running: ``<!-- needs: docker -->``, where 
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -133,7 +134,7 @@ with asyncio.Runner() as runner:
 """
 
 
-def run_page(path: Path, limit_s: float = 120) -> subprocess.CompletedProcess[str]:
+def run_page(path: Path, limit_s: float = 120, **env: str) -> subprocess.CompletedProcess[str]:
     """Run a page's Python blocks; tracebacks name the page and its own line numbers."""
     found = python_blocks(path.read_text(encoding="utf-8"))
     job = json.dumps([str(path), *([block.line, block.cell, block.code] for block in found)])
@@ -142,6 +143,7 @@ def run_page(path: Path, limit_s: float = 120) -> subprocess.CompletedProcess[st
             [sys.executable, "-W", "error", "-c", RUNNER],
             input=job,
             cwd=directory,
+            env={**os.environ, **env},
             timeout=limit_s,
             check=False,
             capture_output=True,

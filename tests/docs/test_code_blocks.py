@@ -14,6 +14,8 @@ from tests.docs.pages import (
     python_blocks,
     run_page,
 )
+from tools import engine
+from tools.relay import Relay
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [
@@ -39,7 +41,11 @@ def test_python_blocks_of_a_page_run(page: Path, request: pytest.FixtureRequest)
         return
     if needs_docker(text):
         request.getfixturevalue("busybox")
-    done = run_page(page)
+        with Relay(engine.socket_of(request.getfixturevalue("engine_url"))) as relay:
+            done = run_page(page, DOCKER_HOST=relay.url)
+        request.getfixturevalue("made").update(relay.made)
+    else:
+        done = run_page(page)
     assert done.returncode == 0, f"{name(page)}:\n{done.stdout}{done.stderr}"
 
 
