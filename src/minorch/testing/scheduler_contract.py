@@ -6,8 +6,9 @@
         def make_scheduler(self):
             return MyScheduler()
 
-Needs pytest and hypothesis.  The built-in strategies pass the same tests.  Hypothesis draws clusters of
-up to six nodes, some of them full, lost, without stats or without any capacity, and tasks of two jobs.
+Needs pytest and hypothesis.  The built-in strategies pass the same tests.  Each begins with an awkward
+cluster, so that what usually goes wrong is found for certain.  Then Hypothesis draws clusters of up to six
+nodes, some of them full, lost, without stats or without any capacity, and tasks of two jobs.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ import copy
 import math
 from collections.abc import Sequence
 from random import Random
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
-from hypothesis import HealthCheck, Phase, given, settings, strategies as st
+from hypothesis import HealthCheck, Phase, example, given, settings, strategies as st
 
 from minorch.errors import PluginError
 from minorch.resources import Resources
@@ -29,6 +30,8 @@ from minorch.scheduling.plan import ask
 from minorch.testing import builders
 
 __all__ = ["SchedulerContract"]
+
+_Views = TypeVar("_Views")
 
 _JOBS: Final = ("red", "blue")
 _MEMORY: Final[list[int | str]] = [0, 1, "64MiB", "8GiB", "100TiB"]
@@ -107,6 +110,25 @@ def _in_turn(tasks: Sequence[TaskView]) -> list[list[TaskView]]:
 
 _clusters: Final = st.builds(_named, st.lists(_node, min_size=1, max_size=6), seed=st.integers(0, 99))
 _groups: Final = st.lists(_task, min_size=1, max_size=8).map(_in_turn)
+
+# What usually goes wrong, and is tried first, so that it is found for certain and not by luck.
+_RED, _BLUE = (builders.identity(job) for job in _JOBS)
+_AWKWARD: Final = [
+    builders.node("nothing", cpu=0, memory=0),
+    builders.node("old", tasks=3, job_tasks={_RED: 2, _BLUE: 1}, reserved=Resources(cpu=3, memory="4GiB")),
+    builders.node("measured", stats=builders.stats(cpu=0.9, memory=0.5, disk=0.1)),
+    builders.node("full", tasks=1, max_tasks=1, job_tasks={_BLUE: 1}, reserved=Resources(cpu=4)),
+    builders.node("lost", ready=False),
+    builders.node("roomy", cpu=64, memory="8GiB", gpu=2, tasks=1, job_tasks={_RED: 1}),
+]
+_PLAIN: Final = [builders.node("plain") for _ in _AWKWARD]
+_TASKS: Final = [
+    *(builders.task(job=job) for job in _JOBS),
+    builders.task(cpu=1, memory="1GiB", job="red"),
+    builders.task(gpu=1, job="blue"),
+    builders.task(cpu=999, job="red"),
+]
+
 _examples: Final = settings(
     deadline=None,
     max_examples=50,
@@ -131,10 +153,12 @@ class SchedulerContract:
 
     @_examples
     @given(cluster=_clusters, task=_task)
+    @example(cluster=_named(_AWKWARD), task=_TASKS[0])
     def test_it_picks_one_of_the_nodes_it_is_offered_at_a_finite_cost(
         self, cluster: ClusterView, task: TaskView
     ) -> None:
         """Whatever the nodes look like."""
+        cluster, task = _own((cluster, task))
         cluster = _named([*cluster.nodes, builders.node("roomy", disk="1TiB", gpu=1)])
         offered = [view for view in cluster.nodes if refusal(task, view) is None]
         scheduler = self.make_scheduler()
@@ -148,20 +172,24 @@ class SchedulerContract:
 
     @_examples
     @given(cluster=_clusters, groups=_groups)
+    @example(cluster=_named(_AWKWARD), groups=_in_turn(_TASKS))
     def test_every_task_is_placed_unless_it_fits_nowhere(
         self, cluster: ClusterView, groups: list[list[TaskView]]
     ) -> None:
         """No task is spoilt by the strategy."""
+        cluster, groups = _own((cluster, groups))
         plan = self._plan(cluster, groups)
         known = {placement.task.id for placement in plan.placements} | plan.blocked.keys()
         assert known == {task.id for group in groups for task in group}
 
     @_examples
     @given(cluster=_clusters, groups=_groups)
+    @example(cluster=_named(_AWKWARD), groups=_in_turn(_TASKS))
     def test_no_node_is_given_more_than_it_holds(
         self, cluster: ClusterView, groups: list[list[TaskView]]
     ) -> None:
         """Placed one after the other, each task still fits."""
+        cluster, groups = _own((cluster, groups))
         views = {view.name: view for view in cluster.nodes}
         for placement in self._plan(cluster, groups).placements:
             objection = refusal(placement.task, views[placement.node])
@@ -170,17 +198,21 @@ class SchedulerContract:
 
     @_examples
     @given(nodes=st.lists(_node, min_size=1, max_size=6), groups=_groups, seed=st.integers(0, 99))
+    @example(nodes=_AWKWARD, groups=_in_turn(_TASKS), seed=0)
     def test_the_same_views_and_seed_give_the_same_plan(
         self, nodes: list[NodeView], groups: list[list[TaskView]], seed: int
     ) -> None:
         """From two strategies made alike, so there is no clock and no chance but the view's."""
+        nodes, groups = _own((nodes, groups))
         one, other = (self._plan(_named(nodes, seed), groups) for _ in range(2))
         assert _decisions(one) == _decisions(other)
 
     @_examples
     @given(cluster=_clusters, groups=_groups)
+    @example(cluster=_named(_AWKWARD), groups=_in_turn(_TASKS))
     def test_it_changes_no_view(self, cluster: ClusterView, groups: list[list[TaskView]]) -> None:
         """Neither the nodes nor the tasks, nor anything in them."""
+        cluster, groups = _own((cluster, groups))
         views = [*cluster.nodes, *(task for group in groups for task in group)]
         before = [msgspec.structs.astuple(copy.deepcopy(view)) for view in views]
         self._plan(cluster, groups)
@@ -207,28 +239,38 @@ class SchedulerContract:
 
     @_examples
     @given(turns=st.lists(st.tuples(_clusters, _groups), min_size=2, max_size=4))
+    @example(
+        turns=[(_named(_PLAIN[:2]), _in_turn(_TASKS)), (_named(_AWKWARD), _in_turn(_TASKS)), (_named([]), [])]
+    )
     def test_nodes_may_come_and_go_between_plans(
         self, turns: list[tuple[ClusterView, list[list[TaskView]]]]
     ) -> None:
         """One strategy makes plan after plan for clusters of different size."""
         scheduler = self.make_scheduler()
-        for cluster, groups in turns:
+        for cluster, groups in _own(turns):
             _sound(make_plan(cluster, groups, scheduler))
         for size in (1, 8, 2):
             cluster = _named([builders.node("roomy")] * size)
             _sound(make_plan(cluster, _in_turn([builders.task()] * 2), scheduler))
 
     @_examples
-    @given(cluster=_clusters, others=st.lists(_node, min_size=6, max_size=6), task=_task, data=st.data())
+    @given(
+        cluster=_clusters,
+        others=st.lists(_node, min_size=6, max_size=6),
+        task=_task,
+        at=st.integers(0, 5),
+    )
+    @example(cluster=_named(_AWKWARD), others=_PLAIN, task=_TASKS[0], at=1)
     def test_costs_depend_only_on_what_it_says(
-        self, cluster: ClusterView, others: list[NodeView], task: TaskView, data: st.DataObject
+        self, cluster: ClusterView, others: list[NodeView], task: TaskView, at: int
     ) -> None:
         """With ``node`` or ``job``: not on other nodes, other jobs, the task's name, other candidates."""
+        cluster, others, task = _own((cluster, others, task))
         scheduler = self.make_scheduler()
         if scheduler.depends_on == "anything":
             return
         own_job = scheduler.depends_on == "job"
-        node = data.draw(st.sampled_from(cluster.nodes))
+        node = cluster.nodes[at % len(cluster.nodes)]
         scheduler.begin(cluster)
         cost = _cost(scheduler, task, node)
         together = scheduler.score(task, cluster.nodes)[node.index]
@@ -257,10 +299,12 @@ class SchedulerContract:
 
     @_examples
     @given(cluster=_clusters, task=_task)
+    @example(cluster=_named(_AWKWARD), task=_TASKS[0])
     def test_with_such_a_promise_the_cheapest_node_of_all_is_picked(
         self, cluster: ClusterView, task: TaskView
     ) -> None:
         """With ``node`` or ``job``: an index may answer instead, so candidates and pick stay the default."""
+        cluster, task = _own((cluster, task))
         scheduler = self.make_scheduler()
         if scheduler.depends_on == "anything":
             return
@@ -274,6 +318,11 @@ class SchedulerContract:
     def _plan(self, cluster: ClusterView, groups: list[list[TaskView]]) -> Plan:
         """A plan by a new strategy, which must not have broken its contract."""
         return _sound(make_plan(cluster, groups, self.make_scheduler()))
+
+
+def _own(views: _Views) -> _Views:
+    """A copy: the examples tried first serve many strategies, and one may change what it is given."""
+    return copy.deepcopy(views)
 
 
 def _sound(plan: Plan) -> Plan:
