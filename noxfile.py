@@ -23,6 +23,10 @@ PROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = ["3.11", "3.12", "3.13"]
 
 
+WORKERS = ["-n", str(min(4, os.cpu_count() or 1)), "--dist", "loadgroup"]
+"""Tests run side by side, except for those of the engine, which wait for it and for each other."""
+
+
 def usable(python: str) -> bool:
     """Whether a Python is there and runs (pyenv's shims are there for versions that do not)."""
     found = shutil.which(f"python{python}")
@@ -67,11 +71,11 @@ def tests(session: nox.Session) -> None:
     """Run the tests; on one Python, without arguments, hold the core to full branch coverage."""
     install(session, "test")
     if session.posargs or session.python != GATE_PYTHON:
-        session.run("pytest", *session.posargs)
+        session.run("pytest", *(session.posargs or WORKERS))
         return
     data = Path(session.create_tmp(), "coverage").resolve()
     env = {"COVERAGE_FILE": str(data)}
-    session.run("pytest", "--cov", "--cov-report=", env=env)
+    session.run("pytest", *WORKERS, "--cov", "--cov-report=", env=env)
     session.log("coverage of everything, to read:")
     session.run("coverage", "report", env=env)
     session.log("coverage of the core, which must be complete:")
