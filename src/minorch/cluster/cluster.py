@@ -119,7 +119,7 @@ class Cluster:
             nodes += self._manager.ask(lambda manager, now: nodes_left_over(manager, nodes, chosen))
             starts = max(1, chosen.runtime.concurrency)
             config = worker_config or WorkerConfig(
-                max_starting=2 * starts, max_removing=starts, report_every_s=_REPORT_EVERY_S
+                max_starting=2 * starts, max_removing=4 * starts, report_every_s=_REPORT_EVERY_S
             )
             for node in nodes:
                 self._workers[node.name] = WorkerDriver(

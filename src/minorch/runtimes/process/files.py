@@ -17,9 +17,11 @@ empty working directory is passed on to the next run (renamed, 20 us).
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import re
 import shutil
+import signal
 import stat
 import threading
 import time
@@ -38,7 +40,7 @@ __all__ = ["Record", "Root", "RunFiles", "default_root"]
 _RUN: Final = re.compile(r"minorch-([0-9a-f]{32})-([1-9][0-9]{0,8})-([1-9][0-9]{0,8})\Z")
 _EXIT: Final = re.compile(rb"([0-9]{1,3})( signal)?\Z")
 _SPARE: Final = ".spare-"
-_MOST_SPARE: Final = 64
+_MOST_SPARE: Final = 512
 _FLAGS: Final = os.O_CLOEXEC | os.O_NOFOLLOW
 
 
@@ -104,8 +106,12 @@ class RunFiles:
             _make_private(os.path.dirname(self.record))
             return _create(self.record)
 
-    def create_log(self) -> int:
-        """Make the log, and return it opened for appending."""
+    def create_log(self, spare: str | None = None) -> int:
+        """Make the log, of an empty *spare* file if there is one, and return it opened for appending."""
+        if spare is not None:
+            with contextlib.suppress(FileNotFoundError):  # somebody tidied it away
+                os.rename(spare, self.log)
+                return os.open(self.log, os.O_WRONLY | os.O_APPEND | _FLAGS)
         return _create(self.log)
 
     @property
@@ -222,6 +228,10 @@ class Root:
                 return
         os.mkdir(files.work, 0o700)
 
+    def create_log(self, owner: Owner, files: RunFiles) -> int:
+        """Make a run's log, as :meth:`RunFiles.create_log` does, of one that is left over if there is one."""
+        return files.create_log(self._take_spare(self._owner_path(owner), "log"))
+
     def claim(self, owner: Owner, files: RunFiles) -> int:
         """Claim a run, as :meth:`RunFiles.claim` does, with a record that is left over if there is one."""
         return files.claim(self._take_spare(self._owner_path(owner), "run"))
@@ -234,9 +244,11 @@ class Root:
         """
         parent = self._owner_path(owner)
         self._remove_work(parent, files.work)
-        for path in (files.log, f"{files.log}.1"):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)
+        with contextlib.suppress(FileNotFoundError):
+            if not (_empty_if_unused(files.log) and self._keep(parent, "log", files.log)):
+                os.unlink(files.log)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"{files.log}.1")
         with contextlib.suppress(FileNotFoundError):
             os.truncate(files.record, 0)
             if not self._keep(parent, "run", files.record):
@@ -282,6 +294,26 @@ class Root:
                         _remove_empty(f"{path}/{name}")
                 os.rmdir(path)
                 os.rmdir(os.path.dirname(path))
+
+
+def _empty_if_unused(path: str) -> bool:
+    """Empty a file that nobody has open: no reader, and no process that a run left behind.
+
+    Linux gives a write lease on a file only to the one who has it open alone.
+    """
+    if not hasattr(fcntl, "F_SETLEASE"):
+        return False
+    fd = os.open(path, os.O_WRONLY | _FLAGS)
+    try:
+        fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)  # told if somebody opens it now; ignored by default
+        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+        os.ftruncate(fd, 0)
+        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+    return True
 
 
 def _remove_empty(path: str) -> None:

@@ -178,7 +178,7 @@ class ProcessRuntime:
     ) -> int:
         if task.workdir is None:
             self._root.make_work(run.owner, run.files)
-        log = run.files.create_log()
+        log = self._root.create_log(run.owner, run.files)
         try:
             return spawn(
                 (*(task.entrypoint or ()), *task.command),
