@@ -73,8 +73,7 @@ def tests(session: nox.Session) -> None:
     if session.posargs or session.python != GATE_PYTHON:
         session.run("pytest", *(session.posargs or WORKERS))
         return
-    data = Path(session.create_tmp(), "coverage").resolve()
-    env = {"COVERAGE_FILE": str(data)}
+    env = {"COVERAGE_FILE": str(Path(session.virtualenv.location, "coverage").resolve())}
     session.run("pytest", *WORKERS, "--cov", "--cov-report=", env=env)
     session.log("coverage of everything, to read:")
     session.run("coverage", "report", env=env)

@@ -6,6 +6,7 @@ import os
 import queue
 import signal
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -24,8 +25,15 @@ OWNER = Owner("ab" * 16, "node-1")
 KEY = RunKey("cd" * 16, 1, 1)
 
 
-def test_without_an_engine_every_call_says_so_and_what_to_do(tmp_path: Path):
-    runtime = DockerRuntime(f"unix://{tmp_path}/absent.sock")
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A directory whose path leaves room in a socket's 107 bytes, as pytest's may not."""
+    with tempfile.TemporaryDirectory(prefix="minorch-", dir="/tmp") as folder:
+        yield Path(folder)
+
+
+def test_without_an_engine_every_call_says_so_and_what_to_do(short_path: Path):
+    runtime = DockerRuntime(f"unix://{short_path}/absent.sock")
     for call in (
         runtime.describe,
         lambda: runtime.inspect(KEY),
@@ -44,8 +52,8 @@ def test_without_an_engine_every_call_says_so_and_what_to_do(tmp_path: Path):
         runtime.describe()
 
 
-def test_a_watch_without_an_engine_waits_quietly_and_closes_promptly(tmp_path: Path):
-    runtime = DockerRuntime(f"unix://{tmp_path}/absent.sock")
+def test_a_watch_without_an_engine_waits_quietly_and_closes_promptly(short_path: Path):
+    runtime = DockerRuntime(f"unix://{short_path}/absent.sock")
     told: list[RunStatus | None] = []
     watch = runtime.watch(OWNER, told.append)
     begun = time.monotonic()
@@ -56,12 +64,12 @@ def test_a_watch_without_an_engine_waits_quietly_and_closes_promptly(tmp_path: P
 
 
 @pytest.fixture
-def black_hole(tmp_path: Path) -> Iterator[str]:
+def black_hole(short_path: Path) -> Iterator[str]:
     """The URL of something that accepts connections and never answers."""
     with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(f"{tmp_path}/hole.sock")
+        listener.bind(f"{short_path}/hole.sock")
         listener.listen(64)
-        yield f"unix://{tmp_path}/hole.sock"
+        yield f"unix://{short_path}/hole.sock"
 
 
 def test_an_engine_that_hangs_is_unavailable_in_time(black_hole: str):
@@ -73,13 +81,13 @@ def test_an_engine_that_hangs_is_unavailable_in_time(black_hole: str):
     runtime.close()
 
 
-def test_a_socket_without_permission_names_the_docker_group(tmp_path: Path):
+def test_a_socket_without_permission_names_the_docker_group(short_path: Path):
     if os.geteuid() == 0:
         from minorch.runtimes.docker.faults import unreachable
 
         assert "docker group" in str(unreachable(PermissionError(13, "Permission denied"), "unix:///x"))
         return
-    path = tmp_path / "closed.sock"
+    path = short_path / "closed.sock"
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
         path.chmod(0)
