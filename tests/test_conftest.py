@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -9,6 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from tools import engine
+from tools.relay import Relay, still_there
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -19,6 +23,17 @@ NOWHERE = "unix:///nonexistent/docker.sock"
 LEAVES_A_CONTAINER = """
 def test_it(engine_api, busybox):
     engine_api.create_container(busybox, labels={"minorch.cluster": %r})
+"""
+
+ANOTHER_LEAVES_A_CONTAINER = """
+import subprocess, sys
+def test_it(engine_url, busybox):
+    code = '''
+import sys, docker
+url, image, cluster = sys.argv[1:]
+docker.APIClient(url).create_container(image, labels={"minorch.cluster": cluster})
+'''
+    subprocess.run([sys.executable, "-c", code, engine_url, busybox, %r], check=True)
 """
 
 
@@ -68,13 +83,46 @@ def test_a_test_that_asks_for_an_engine_is_marked(tmp_path: Path):
     assert "1 passed, 1 deselected" in done.stdout
 
 
+def removed(api: APIClient, cluster_id: str) -> list[str]:
+    """Remove the containers of a cluster, and return their ids."""
+    found = [
+        record["Id"]
+        for record in api.containers(all=True, filters={"label": f"minorch.cluster={cluster_id}"})
+    ]
+    for id_ in found:
+        api.remove_container(id_, force=True)
+    return found
+
+
 def test_a_test_that_leaves_a_container_fails(tmp_path: Path, engine_api: APIClient, engine_url: str):
-    name = tmp_path.name
-    done = run_pytest(tmp_path, LEAVES_A_CONTAINER % name, DOCKER_HOST=engine_url)
-    left = engine_api.containers(all=True, filters={"label": f"minorch.cluster={name}"})
-    for record in left:
-        engine_api.remove_container(record["Id"], force=True)
+    done = run_pytest(tmp_path, LEAVES_A_CONTAINER % tmp_path.name, DOCKER_HOST=engine_url)
+    left = removed(engine_api, tmp_path.name)
     assert done.returncode == 1, done.stdout
     assert len(left) == 1
-    assert f"  {left[0]['Id'][:12]}" in done.stdout
+    assert f"  {left[0][:12]}" in done.stdout
     assert "left containers behind" in done.stdout
+
+
+def test_what_another_program_leaves_does_not_count(tmp_path: Path, engine_api: APIClient, engine_url: str):
+    done = run_pytest(tmp_path, ANOTHER_LEAVES_A_CONTAINER % tmp_path.name, DOCKER_HOST=engine_url)
+    assert len(removed(engine_api, tmp_path.name)) == 1, done.stdout
+    assert done.returncode == 0, done.stdout
+
+
+def test_a_relay_tells_what_was_made_through_it(engine_api: APIClient, engine_url: str, busybox: str):
+    import docker
+
+    socket_path = engine.socket_of(engine_url)
+    theirs = engine_api.create_container(busybox, ["true"])["Id"]
+    with Relay(socket_path) as relay, contextlib.closing(docker.APIClient(base_url=relay.url)) as client:
+        ours = client.create_container(busybox, ["sh", "-c", "yes | head -c 200000"])["Id"]
+        try:
+            client.start(ours)
+            assert client.wait(ours)["StatusCode"] == 0
+            assert len(client.logs(ours)) == 200_000
+            assert relay.made == {ours}
+            assert still_there(socket_path, relay.made, 0) == {ours}
+        finally:
+            for id_ in (ours, theirs):
+                engine_api.remove_container(id_, force=True)
+    assert still_there(socket_path, relay.made, 0) == set()
