@@ -5,11 +5,10 @@ Prints where each of the three placed the tasks of the same job.
 """
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import minorch as mo
 
-CostFunction = Callable[[mo.TaskView, mo.NodeView], float]
 NODES = [mo.Node("north", labels={"data": "cats"}), mo.Node("south", labels={"data": "dogs"})]
 JOB = mo.Job(
     "training",
@@ -23,7 +22,7 @@ JOB = mo.Job(
 
 def near_data(task: mo.TaskView, node: mo.NodeView) -> float:
     """What *task* would cost on *node*; the lowest wins. To fetch data costs as much as five tasks."""
-    far = task.task.labels.get("data") != node.node.labels.get("data")
+    far = task.labels.get("data") != node.labels.get("data")
     return 5.0 * far + node.tasks
 
 
@@ -36,7 +35,7 @@ class NearData(mo.Scheduler):
         self.fetch_cost = fetch_cost
 
     def cost(self, task: mo.TaskView, node: mo.NodeView) -> float:
-        far = task.task.labels.get("data") != node.node.labels.get("data")
+        far = task.labels.get("data") != node.labels.get("data")
         return self.fetch_cost * far + node.tasks
 
 
@@ -46,7 +45,7 @@ def minorch_schedulers() -> Iterable[mo.SchedulerPlugin]:
     yield mo.SchedulerPlugin("near-data", NearData, "where the task's data is")
 
 
-def place(form: str, scheduler: str | mo.Scheduler | CostFunction) -> dict[str, str | None]:
+def place(form: str, scheduler: str | mo.Scheduler | mo.CostFunction) -> dict[str, str | None]:
     """Run the job with a scheduler; where did each task go?"""
     with mo.Cluster(NODES, scheduler=scheduler, plugins=[sys.modules[__name__]]) as cluster:
         tasks = cluster.submit(JOB).result(timeout=60).tasks

@@ -49,3 +49,8 @@ def test_a_cluster_numbers_its_nodes_and_draws_from_its_seed():
     assert [view.index for view in one.nodes] == [0, 1]
     assert one.now == 5.0
     assert one.random.random() == other.random.random()
+
+
+def test_labels_are_at_hand_on_both_views():
+    assert task("t", labels={"data": "cats"}).labels == {"data": "cats"}
+    assert node("n", labels={"disk": "ssd"}).labels == {"disk": "ssd"}

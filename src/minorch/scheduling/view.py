@@ -46,6 +46,11 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         return self.node.name
 
     @property
+    def labels(self) -> Mapping[str, str]:
+        """Its labels."""
+        return self.node.labels
+
+    @property
     def capacity(self) -> Resources:
         """What it can give in all."""
         return self.node.capacity
@@ -87,6 +92,11 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Its turn: tasks are placed in ascending order."""
     avoid: frozenset[str] = frozenset()
     """Nodes where it failed before; they are taken only if no other will do."""
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """Its own labels, as its author wrote them."""
+        return self.task.labels
 
     @property
     def resources(self) -> Resources:
