@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from pathlib import Path
@@ -13,7 +14,10 @@ import msgspec
 import psutil
 import pytest
 
+import minorch as mo
+from minorch.contracts import RunStatus
 from minorch.ids import RunKey
+from minorch.model import Task
 from minorch.runtimes.process import ProcessRuntime
 from minorch.runtimes.process.files import Record, Root
 from minorch.states import Reason
@@ -164,3 +168,84 @@ def test_two_runtimes_that_start_one_key_start_it_once(root: Path) -> None:
     assert exited(second, given.key).exit_code in (137, None)
     first.close()
     second.close()
+
+
+def test_what_is_removed_while_the_runs_are_listed_is_not_listed(
+    runtime: ProcessRuntime, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = launch(shell("exit 0"))
+    runtime.start(given)
+    exited(runtime, given.key)
+    later = ProcessRuntime(root)
+    found = list(later._root.runs(OWNER))
+    runtime.remove(given.key)
+    monkeypatch.setattr(later._root, "runs", lambda owner: found)
+    assert later.list_runs(OWNER) == []
+    assert later.inspect(given.key) is None
+    assert later._runs == {}
+    later.close()
+
+
+def test_a_run_that_could_not_be_started_is_never_listed_as_one_that_ended(runtime: ProcessRuntime) -> None:
+    def start_many() -> None:
+        for _ in range(200):
+            with pytest.raises(mo.StartFailed):
+                runtime.start(launch(Task("t", command=["no-such-command"])))
+
+    starters = [threading.Thread(target=start_many) for _ in range(3)]
+    for starter in starters:
+        starter.start()
+    ended: list[RunStatus] = []
+    while any(starter.is_alive() for starter in starters):
+        ended += [status for status in runtime.list_runs(OWNER) if status.phase == "exited"]
+    assert ended == []
+    assert runtime._runs == {}
+
+
+def left_over(root: Root) -> str:
+    """An empty record that is left over of an earlier run."""
+    files = root.files(OWNER, RunKey(uuid.uuid4().hex, 1, 1))
+    os.close(root.claim(OWNER, files))
+    root.remove(OWNER, files)
+    (spare,) = (path for path in Path(root.path).rglob(".spare-*") if path.is_file())
+    return str(spare)
+
+
+def test_a_claim_is_new_also_where_its_file_is_left_over(tmp_path: Path) -> None:
+    root = Root(tmp_path)
+    os.utime(left_over(root), (0, 0))
+    files = root.files(OWNER, RunKey(uuid.uuid4().hex, 1, 1))
+    os.close(root.claim(OWNER, files))
+    assert files.age_s < 60
+
+
+def test_a_claim_holds_though_another_process_tidied_its_file_away_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, link = Root(tmp_path), os.link
+    left_over(root)
+
+    def tidied_after(source: str, target: str) -> None:
+        link(source, target)
+        os.unlink(source)
+
+    monkeypatch.setattr(os, "link", tidied_after)
+    files = root.files(OWNER, RunKey(uuid.uuid4().hex, 1, 1))
+    os.close(root.claim(OWNER, files))
+    assert files.there
+
+
+def test_where_there_are_no_links_a_claim_is_a_new_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(source: str, target: str) -> None:
+        raise PermissionError(1, "Operation not permitted", source)
+
+    root = Root(tmp_path)
+    left_over(root)
+    monkeypatch.setattr(os, "link", refused)
+    files = root.files(OWNER, RunKey(uuid.uuid4().hex, 1, 1))
+    os.close(root.claim(OWNER, files))
+    assert files.there
+    with pytest.raises(FileExistsError):
+        root.claim(OWNER, files)

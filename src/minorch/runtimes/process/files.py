@@ -93,18 +93,26 @@ class RunFiles:
         Raises:
             FileExistsError: somebody else has; the run may have been started.
         """
-        if spare is not None:
-            with contextlib.suppress(FileNotFoundError):  # somebody tidied it away
-                try:
-                    os.link(spare, self.record)  # fails where there is one, as O_EXCL does
-                finally:
-                    os.unlink(spare)
-                return os.open(self.record, os.O_WRONLY | os.O_APPEND | _FLAGS)
+        if spare is not None and self._claim_with(spare):
+            return os.open(self.record, os.O_WRONLY | os.O_APPEND | _FLAGS)
         try:
             return _create(self.record)
         except FileNotFoundError:
             _make_private(os.path.dirname(self.record))
             return _create(self.record)
+
+    def _claim_with(self, spare: str) -> bool:
+        """Make the record of *spare*; False if that cannot be: it was tidied away, or there are no links."""
+        try:
+            os.link(spare, self.record)  # fails where there is one, as O_EXCL does
+            return True
+        except FileExistsError:
+            raise
+        except OSError:
+            return False
+        finally:
+            with contextlib.suppress(FileNotFoundError):  # another process tidied it away, linked or not
+                os.unlink(spare)
 
     def create_log(self, spare: str | None = None) -> int:
         """Make the log, of an empty *spare* file if there is one, and return it opened for appending."""
@@ -115,10 +123,16 @@ class RunFiles:
         return _create(self.log)
 
     @property
+    def there(self) -> bool:
+        """Whether there is a trace of the run."""
+        return os.path.lexists(self.record)
+
+    @property
     def age_s(self) -> float:
-        """How long ago the record was last written to."""
+        """How long ago the record was made or last written to."""
         try:
-            return time.time() - os.stat(self.record, follow_symlinks=False).st_mtime
+            # Not st_mtime: a record that is made of a left-over one keeps the time that one was emptied.
+            return time.time() - os.stat(self.record, follow_symlinks=False).st_ctime
         except FileNotFoundError:
             return float("inf")
 

@@ -132,8 +132,8 @@ class ProcessRuntime:
         refuse_unless_possible(launch.task)
         try:
             claim = self._root.claim(run.owner, run.files)
-        except FileExistsError:
-            return self._recover(run)
+        except FileExistsError:  # if nothing is left of it by now, whoever claimed it could not start it
+            return self._recover(run) or self._start(run, launch)
         except OSError as error:
             raise _no_files(error) from None
         try:
@@ -196,17 +196,22 @@ class ProcessRuntime:
         run = self._find(key)
         if run is None:
             return None
-        with run.lock:
-            return run.status
+        return self._status(run)
 
     def list_runs(self, owner: Owner) -> Sequence[RunStatus]:
         """Return every run of *owner*; those of an earlier process are adopted and watched from now on."""
         statuses: list[RunStatus] = []
         for key, files in self._root.runs(owner):
             run = self._known(key, owner, files)
-            with run.lock:
-                statuses.append(run.status)
+            status = None if run is None else self._status(run)
+            if status is not None:
+                statuses.append(status)
         return statuses
+
+    def _status(self, run: Run) -> RunStatus | None:
+        """What is known of a run once nobody starts, recovers or removes it; None if it is gone then."""
+        with run.lock:
+            return run.status if self._runs.get(run.key) is run else None
 
     def watch(self, owner: Owner, notify: Callable[[RunStatus | None], None]) -> Watch:
         """Call *notify* from the runtime's thread soon after a run of *owner* ends."""
@@ -305,26 +310,31 @@ class ProcessRuntime:
         found = self._root.find(key)
         return None if found is None else self._known(key, *found)
 
-    def _known(self, key: RunKey, owner: Owner, files: RunFiles) -> Run:
-        """The run that has these files, recovered if it is seen for the first time."""
+    def _known(self, key: RunKey, owner: Owner, files: RunFiles) -> Run | None:
+        """The run that has these files, recovered if it is seen for the first time; None if they are gone."""
         with self._lock:
             run = self._runs.get(key)
             if run is not None:
                 return run
             run = self._runs[key] = Run(key, owner, files)
             run.lock.acquire()
+        there = None
         try:
-            self._recover(run)
-        except BaseException:
-            self._forget(run)
-            raise
+            there = self._recover(run)
         finally:
+            if there is None:
+                self._forget(run)
             run.lock.release()
-        return run
+        return None if there is None else run
 
-    def _recover(self, run: Run) -> RunStatus:
-        """Find out what became of a run that this runtime did not start."""
+    def _recover(self, run: Run) -> RunStatus | None:
+        """Find out what became of a run that this runtime did not start; None if there is nothing of it.
+
+        It may have been there a moment ago: its start failed since, or it was removed.
+        """
         record, written = self._recorded(run)
+        if record is None and not run.files.there:
+            return None
         if record is not None and record.birth and processes.birth(record.pid) == record.birth:
             run.has_started(record)
             self._ports.adopt(record.ports)
@@ -341,7 +351,7 @@ class ProcessRuntime:
         while record is None and run.files.age_s < _SETTLE_S and time.monotonic() < deadline:
             time.sleep(0.01)  # whoever claimed it is probably about to write it
             record, written = run.files.read()
-        if record is not None:
+        if record is not None or not run.files.there:
             return record, written
         leaders = processes.find_by_environment(run.marks)
         if not leaders or (born := processes.birth(leaders[0])) is None:
