@@ -133,10 +133,15 @@ class Exits(Generic[_W]):
         return [fd for fd, _ in self._pipe.poll(None if timeout is None else 1000 * timeout)]
 
     def _poll(self, process: _W) -> bool:
+        if process in self._reaped:  # and nobody could see to it the last time
+            return True
         try:
             pid, status = os.waitpid(process.pid, os.WNOHANG)
         except ChildProcessError:
-            if processes.birth(process.pid) == process.born:
+            try:
+                if processes.birth(process.pid) == process.born:
+                    return False
+            except OSError:  # no file descriptors left to look
                 return False
             self._reaped[process] = Ending.unknown()
             return True

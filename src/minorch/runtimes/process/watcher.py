@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from minorch.contracts import Owner, RunStatus
@@ -21,6 +21,7 @@ __all__ = ["Subscription", "Watcher"]
 
 _log: Final = logging.getLogger(__name__)
 _TRIM_S: Final = 1.0
+_RETRY_S: Final = 0.1
 
 
 class Subscription:
@@ -30,9 +31,11 @@ class Subscription:
         self._watcher = watcher
         self.owner = owner
         self.notify = notify
+        self.closed = False
 
     def close(self) -> None:
         """End it. A call that is under way ends by itself. Closing twice is fine."""
+        self.closed = True
         self._watcher.unsubscribe(self)
 
 
@@ -48,6 +51,7 @@ class Watcher:
         self._new: deque[Subscription] = deque()
         self._subscriptions: tuple[Subscription, ...] = ()
         self._thread: threading.Thread | None = None
+        self._troubled = False
         self._closed = False
 
     def add(self, run: Run) -> None:
@@ -99,8 +103,7 @@ class Watcher:
             ended = self._exits.wait(_TRIM_S)
             while self._new:
                 self._welcome(self._new.popleft())
-            for run in ended:
-                self._ended(run)
+            self._see_to(ended)
             if time.monotonic() - trimmed >= _TRIM_S:
                 self._trim()
                 trimmed = time.monotonic()
@@ -109,8 +112,24 @@ class Watcher:
 
     def _welcome(self, subscription: Subscription) -> None:
         with self._lock:
+            if subscription.closed:  # between being taken from the new ones and now
+                return
             self._subscriptions += (subscription,)
         self._tell(subscription, None)
+
+    def _see_to(self, ended: Sequence[Run]) -> None:
+        """Finish what ended. Where that fails, it is among those that ended the next time too."""
+        trouble: Exception | None = None
+        for run in ended:
+            try:
+                self._ended(run)
+            except Exception as error:  # noqa: BLE001 - such as no file descriptor left; all depend on this thread
+                trouble = error
+        if trouble is not None:
+            if not self._troubled:
+                _log.warning("the end of a run could not be told, it is tried again: %s", trouble)
+            time.sleep(_RETRY_S)
+        self._troubled = trouble is not None
 
     def _ended(self, run: Run) -> None:
         status = run.finish(self._exits)

@@ -1,0 +1,62 @@
+"""That ends are noticed and told, whatever else goes wrong; and to nobody who does not want to know."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from collections import deque
+from typing import Any
+
+import pytest
+
+from minorch.runtimes.process import ProcessRuntime, processes
+from minorch.testing.runtime_contract import Notes, eventually
+from tests.runtimes.process.conftest import OWNER, exited, launch, shell
+
+
+@pytest.mark.parametrize("polled", [False, True])
+def test_an_end_without_a_free_file_descriptor_is_told_once_there_is_one(
+    runtime: ProcessRuntime, monkeypatch: pytest.MonkeyPatch, polled: bool
+) -> None:
+    if polled:
+        monkeypatch.setattr(runtime._watcher._exits, "_add_pidfd", lambda process: False)
+    notes = Notes()
+    runtime.watch(OWNER, notes)
+    given = launch(shell("sleep 0.1; exit 7"))
+    runtime.start(given)
+    real, tries = processes.birth, 0
+
+    def none_left(pid: int) -> str | None:
+        nonlocal tries
+        tries += 1
+        if tries <= 3:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return real(pid)
+
+    monkeypatch.setattr(processes, "birth", none_left)
+    eventually(lambda: notes.exit_of(given.key))
+    assert exited(runtime, given.key).exit_code == 7
+    assert tries > 3
+
+
+def test_a_watch_that_is_closed_as_it_begins_is_told_nothing(
+    runtime: ProcessRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Slow(deque[Any]):
+        """Between taking a subscription and welcoming it there is time to close it."""
+
+        def popleft(self) -> Any:
+            subscription = super().popleft()
+            subscription.close()
+            taken.set()
+            return subscription
+
+    taken = threading.Event()
+    monkeypatch.setattr(runtime._watcher, "_new", Slow())
+    notes = Notes()
+    runtime.watch(OWNER, notes)
+    assert taken.wait(5)
+    exited(runtime, runtime.start(launch(shell("exit 0"))).key)
+    assert notes.told == []
+    assert runtime._watcher._subscriptions == ()
