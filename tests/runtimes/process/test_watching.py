@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from minorch.errors import RuntimeFault
 from minorch.runtimes.process import ProcessRuntime, processes
 from minorch.testing.runtime_contract import Notes, eventually
 from tests.runtimes.process.conftest import OWNER, exited, launch, shell
@@ -60,3 +61,39 @@ def test_a_watch_that_is_closed_as_it_begins_is_told_nothing(
     exited(runtime, runtime.start(launch(shell("exit 0"))).key)
     assert notes.told == []
     assert runtime._watcher._subscriptions == ()
+
+
+def test_a_followed_log_ends_when_the_runtime_is_closed(runtime: ProcessRuntime) -> None:
+    given = launch(shell("echo begun; sleep 0.5"))
+    runtime.start(given)
+    followed = runtime.logs(given.key, follow=True)
+    assert next(followed) == b"begun\n"
+    runtime.close()
+    rest = threading.Thread(target=lambda: list(followed), daemon=True)
+    rest.start()
+    rest.join(5)
+    assert not rest.is_alive()
+
+
+def test_a_fork_cannot_use_the_runtime_and_does_it_no_harm(runtime: ProcessRuntime) -> None:
+    given = launch(shell("sleep 1; exit 7"))
+    runtime.start(given)
+    child = os.fork()
+    if child == 0:
+        refused = 0
+        for call in (
+            lambda: runtime.start(launch(shell("true"))),
+            lambda: runtime.list_runs(OWNER),
+            lambda: runtime.inspect(given.key),
+            lambda: runtime.kill(given.key),
+            lambda: runtime.watch(OWNER, print),
+        ):
+            try:
+                call()
+            except RuntimeFault as error:
+                refused += "is its fork" in str(error)
+        runtime.close()
+        os._exit(refused)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 5
+    assert exited(runtime, given.key).exit_code == 7
+    runtime.start(launch(shell("exit 0")))  # so the parent's is still open

@@ -84,6 +84,7 @@ class ProcessRuntime:
         self._lock = threading.Lock()
         self._runs: dict[RunKey, Run] = {}
         self._watcher = Watcher(max_log_bytes, self._give_back_ports)
+        self._pid = os.getpid()
         self._closed = False
 
     def __repr__(self) -> str:
@@ -200,6 +201,7 @@ class ProcessRuntime:
 
     def list_runs(self, owner: Owner) -> Sequence[RunStatus]:
         """Return every run of *owner*; those of an earlier process are adopted and watched from now on."""
+        self._refuse_fork()
         statuses: list[RunStatus] = []
         for key, files in self._root.runs(owner):
             run = self._known(key, owner, files)
@@ -254,7 +256,11 @@ class ProcessRuntime:
         started_at = run.status.started_at
         if since is not None and (started_at is None or since > started_at):
             raise RuntimeFault("the output of a process carries no times; ask for all of it, or for tail=")
-        return run.output.read(run.ended.wait if follow else None, tail)
+
+        def ended(at_most_s: float) -> bool:
+            return run.ended.wait(at_most_s) or self._closed  # nobody would notice the end any more
+
+        return run.output.read(ended if follow else None, tail)
 
     def stats(self, keys: Sequence[RunKey]) -> Mapping[RunKey, TaskStats]:
         """Measure running runs: all processes of each one's session, in one pass for all of them."""
@@ -284,13 +290,24 @@ class ProcessRuntime:
 
     def close(self) -> None:
         """End the runtime's thread. Runs go on; another runtime with the same root finds them."""
+        if os.getpid() != self._pid:  # a fork's copy is not its own to tidy up
+            return
         with self._lock:
             closed, self._closed = self._closed, True
         if not closed:
             self._watcher.close()
             self._root.tidy()
 
+    def _refuse_fork(self) -> None:
+        """A fork has no thread that watches, and would put its runs into what its parent's thread watches."""
+        if os.getpid() != self._pid:
+            raise RuntimeFault(
+                f"this process runtime was made in process {self._pid}, and this is its fork {os.getpid()}; "
+                "make one here"
+            )
+
     def _check_open(self) -> None:
+        self._refuse_fork()
         if self._closed:
             raise RuntimeFault("this process runtime was closed")
 
@@ -304,6 +321,7 @@ class ProcessRuntime:
                 del self._runs[run.key]
 
     def _find(self, key: RunKey) -> Run | None:
+        self._refuse_fork()
         run = self._runs.get(key)
         if run is not None:
             return run
