@@ -83,7 +83,9 @@ def test_no_error_about_a_task_quotes_it(wrong):
 
 
 def test_text_in_place_of_one_is_refused_without_quoting_it():
-    with pytest.raises(SpecError, match=r"^\$\.secrets\.KEY: expected Secret, got str$"):
+    with pytest.raises(
+        SpecError, match=r"^\$\.secrets\.KEY: expected Secret, got str; write Secret\(\.\.\.\)$"
+    ):
         Task("a", command=["true"], secrets={"KEY": HIDDEN})  # type: ignore[dict-item]
 
 

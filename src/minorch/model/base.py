@@ -195,13 +195,18 @@ def as_words(value: object, path: str, *, most: int = 4096, command: bool = Fals
         raise SpecError(f"at most {most} words, got {len(value)}", path)
     for index, word in enumerate(value):
         if not isinstance(word, str):
-            raise SpecError(f"expected text, got {type(word).__name__}", f"{path}[{index}]")
+            raise SpecError(f"expected text, got {type(word).__name__}{_as_text(word)}", f"{path}[{index}]")
         _require_clean(word, f"{path}[{index}]")
         if len(word) > 131_072:
             raise SpecError(
                 "it is longer than 128 KiB, which no operating system accepts", f"{path}[{index}]"
             )
     return tuple(value)
+
+
+def _as_text(value: object) -> str:
+    """What to write for a number where text is wanted: the usual slip in a command and in ``env``."""
+    return f'; write "{value}"' if isinstance(value, (int, float)) and not isinstance(value, bool) else ""
 
 
 def as_mapping(value: object, path: str, *, kind: type[_M], most: int) -> dict[str, _M]:
@@ -218,7 +223,10 @@ def as_mapping(value: object, path: str, *, kind: type[_M], most: int) -> dict[s
         if not isinstance(name, str) or not name or "\0" in name or not encodable(name):
             raise SpecError(f"{brief(name, 70)} is not a name", path)
         if not isinstance(item, kind):
-            raise SpecError(f"expected {kind.__name__}, got {type(item).__name__}", f"{path}.{name[:70]}")
+            hint = _as_text(item) if kind is str else f"; write {kind.__name__}(...)"
+            raise SpecError(
+                f"expected {kind.__name__}, got {type(item).__name__}{hint}", f"{path}.{name[:70]}"
+            )
         if isinstance(item, str):
             _require_clean(item, f"{path}.{name[:70]}")
     return dict(value)
@@ -236,5 +244,8 @@ def as_models(value: object, path: str, *, kind: type[_M], most: int) -> tuple[_
         raise SpecError(f"at most {most}, got {len(value)}", path)
     for index, item in enumerate(value):
         if not isinstance(item, kind):
-            raise SpecError(f"expected {kind.__name__}, got {type(item).__name__}", f"{path}[{index}]")
+            raise SpecError(
+                f"expected {kind.__name__}, got {type(item).__name__}; write {kind.__name__}(...)",
+                f"{path}[{index}]",
+            )
     return tuple(value)
