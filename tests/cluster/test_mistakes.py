@@ -117,6 +117,10 @@ def test_a_store_is_named_by_a_path_or_a_url(
         (lambda: mo.Task("a b", command=["true"]), ["cannot name a task"]),
         (lambda: mo.Task("a", command=["true"], resources={"cpu": 1}), ["Resources("]),
         (lambda: mo.Task("a", command=["true"], restart="on-failure"), ["RestartPolicy.on_failure(3)"]),
+        (lambda: mo.Task("a", command=["sleep", 5]), ["$.command[1]", 'write "5"']),
+        (lambda: mo.Task("a", command=["true"], env={"A": 1}), ["$.env.A", 'write "1"']),
+        (lambda: mo.Task("a", command=["true"], secrets={"A": "x"}), ["$.secrets.A", "write Secret(...)"]),
+        (lambda: mo.Task("a", command=["true"], ports=[80]), ["$.ports[0]", "write Port(...)"]),
         (lambda: mo.Job("j", []), ["at least one task"]),
         (lambda: mo.Job("j", [task(after=["prat"])]), ["prat"]),
         (lambda: mo.Job("j", [task(replicas=3)]), ["completions"]),
@@ -294,6 +298,8 @@ def test_explain_tells_of_waiting_placed_and_finished_tasks(make: Make):
     assert "exited" in texts["over/over"]
     assert "waits for 1 task" in texts["chain/y"]
     assert str(cluster.explain(after.tasks["y"])) == texts["chain/y"]
+    with pytest.raises(mo.NotFound, match='"chain" is a job; ask about a task of it, such as "chain/x"'):
+        cluster.explain("chain")
 
 
 def test_a_job_that_failed_carries_its_evidence(processes: ProcessRuntime):
@@ -313,3 +319,28 @@ def test_a_job_that_failed_carries_its_evidence(processes: ProcessRuntime):
         assert missing.tasks["missing"].reason is mo.Reason.COMMAND_NOT_FOUND
         assert missing.tasks["missing"].exit_code == 127
         assert "no-such-command" in missing.tasks["missing"].message
+
+
+def test_a_secret_that_a_task_prints_is_in_its_log_but_in_no_error(processes: ProcessRuntime):
+    with mo.Cluster(runtime=processes) as cluster:
+        leaky = task(
+            "sh", "-c", "echo cannot log in with $TOKEN; exit 1", secrets={"TOKEN": mo.Secret("s3cret")}
+        )
+        job = cluster.submit(leaky)
+        with pytest.raises(mo.JobFailed, match=r"cannot log in with \*\*\*") as found:
+            job.result(timeout=30)
+        assert "s3cret" not in str(found.value)
+        assert job.tasks["part"].logs() == "cannot log in with s3cret\n"
+
+
+def test_a_log_is_followed_from_the_start_of_a_task_that_has_not_started_yet(processes: ProcessRuntime):
+    with mo.Cluster(runtime=processes) as cluster:
+        chain = [
+            task("sleep", "0.3", name="first"),
+            task("sh", "-c", "echo one; sleep 0.1; echo two", name="then", after=["first"]),
+            task("no-such-command", name="never"),
+        ]
+        job = cluster.submit(mo.Job("job", chain))
+        assert list(job.tasks["then"].follow()) == ["one", "two"]
+        with pytest.raises(mo.RuntimeFault, match="never started"):
+            list(job.tasks["never"].follow())

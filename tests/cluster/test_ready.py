@@ -49,6 +49,12 @@ def test_what_is_not_ready_in_time_is_counted(cluster):
         job.wait_ready(timeout=0.3)
 
 
+def test_what_is_known_of_a_task_that_is_not_ready_is_told(cluster):
+    job = cluster.submit(service(user="nobody-else"))
+    with pytest.raises(TimeoutError, match=r"2 tasks .* after 0\.5 s; web\[0\]: start_failed"):
+        job.wait_ready(timeout=0.5)
+
+
 def test_a_wrong_name_of_a_task_or_job_is_answered_with_the_nearest(cluster):
     job = cluster.submit(mo.Task("greet", command=["true"]))
     with pytest.raises(mo.NotFound, match='there is no task "great"; did you mean "greet"'):

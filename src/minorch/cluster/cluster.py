@@ -219,9 +219,13 @@ class Cluster:
         return self._manager.ask(lambda manager, now: manager.explain(task_id, now))
 
     def _find_task(self, name: str) -> str:
-        job_name, _, task_name = name.partition("/")
+        job_name, slash, task_name = name.partition("/")
         job = self._manager.ask(lambda manager, now: manager.job(job_name))
         names = {task.name: task.id for task in job.tasks}
+        if not slash:
+            raise NotFound(
+                f'"{job_name}" is a job; ask about a task of it, such as "{job_name}/{job.tasks[0].name}"'
+            )
         if task_name not in names:
             raise NotFound(f'job "{job_name}" has no task "{task_name[:70]}"{did_you_mean(task_name, names)}')
         return names[task_name]

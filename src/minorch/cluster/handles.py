@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from minorch.cluster.tables import html_table, task_rows, text_table
 from minorch.errors import ClusterClosed, JobFailed, MinorchError, NotFound, RuntimeFault, did_you_mean
 from minorch.ids import RunKey
-from minorch.model import TaskStats
+from minorch.model import TaskStats, redact
 from minorch.state.events import Event
 from minorch.state.pictures import AttemptInfo, JobInfo, TaskInfo
 from minorch.states import JobState, Reason, TaskState
@@ -173,9 +173,13 @@ class TaskHandle:
     def follow(self, *, tail: int | None = None) -> Iterator[str]:
         """What its latest run writes, line by line as it is written, until the run ends.
 
+        If nothing of it was started yet, this waits until something is, or the task is over.
+
         Raises:
             RuntimeFault: nothing of it was started, or its container is gone.
+            UsageError: an observer of events waits, and would wait for itself.
         """
+        self._await_start()
         runtime, key = self._run()
         rest = b""
         for piece in runtime.logs(key, follow=True, tail=tail):
@@ -194,6 +198,23 @@ class TaskHandle:
         if info.run_key is None or info.node is None:
             raise RuntimeFault(f"task {info.job}/{info.name} ({info.state}) has no logs: {_why_no_run(info)}")
         return self._access.runtime_of(info.node), info.run_key
+
+    def _await_start(self) -> None:
+        manager = self._access.manager
+        begun = threading.Event()
+
+        def check() -> None:
+            info = self.info()
+            if manager.closed or info.run_key is not None or info.state.terminal:
+                begun.set()
+
+        manager.refuse_own_thread("follow a log")
+        end = manager.when_changed(self._job.id, check)
+        try:
+            check()
+            begun.wait()
+        finally:
+            end()
 
     def stop(self) -> None:
         """Have it end; returns at once."""
@@ -290,12 +311,18 @@ class JobHandle:
             if not ready.wait(timeout):
                 raise TimeoutError(
                     f'{self._unready()} tasks of job "{self.name}" are not ready after {timeout:g} s'
+                    f"{self._what_is_told()}"
                 )
         finally:
             end()
         if self._unready():
             raise ClusterClosed(f'the cluster was closed before job "{self.name}" was ready')
         return self.state
+
+    def _what_is_told(self) -> str:
+        """The first message of a task that is not over, to go behind a sentence."""
+        told = (f"; {task.name}: {task.message}" for task in self.info().tasks if not task.state.terminal)
+        return next((words for words in told if not words.endswith(": ")), "")
 
     def _unready(self) -> int:
         try:
@@ -382,10 +409,13 @@ class JobHandle:
         if task.run_key is None or task.node is None:
             return line
         try:
+            secrets = self._access.manager.ask(lambda manager, now: manager.spec(task.id)).secrets
             log = b"".join(self._access.runtime_of(task.node).logs(task.run_key, tail=_EVIDENCE_LINES))
         except MinorchError:
             return line
-        return line + "".join(f"\n    | {text}" for text in log.decode("utf-8", "replace").splitlines())
+        # What a task prints is its own affair, but an error goes to log files and trackers.
+        text = redact(log.decode("utf-8", "replace"), tuple(secret.reveal() for secret in secrets.values()))
+        return line + "".join(f"\n    | {words}" for words in text.splitlines())
 
     def stop(self, *, wait: bool = False, timeout: float | None = None) -> None:
         """Have all of it end. From now on nothing of it starts.
