@@ -96,6 +96,7 @@ def task(
     tolerations: Sequence[str] = (),
     ports: Sequence[Port] = (),
     runtime: str | None = None,
+    labels: Mapping[str, str] | None = None,
     **custom: float,
 ) -> TaskView:
     """Return a task that waits for a node. Its id and its job's follow from the names.
@@ -112,6 +113,7 @@ def task(
         tolerations: taints that it puts up with.
         ports: ports that it listens on.
         runtime: the runtime that its node must have.
+        labels: its own labels.
         custom: how much of other resources, such as ``gpu=1``.
     """
     return TaskView(
@@ -129,6 +131,7 @@ def task(
             tolerations=tolerations,
             ports=ports,
             runtime=runtime,
+            labels=labels or {},
         ),
     )
 
