@@ -143,8 +143,12 @@ def test_an_observer_that_exits_the_program_stops_nothing(make: Make):
     def leave() -> None:
         raise SystemExit(3)
 
+    other = Observer("task_running", lambda: None)
     cluster = make(plugins=[Observer("task_running", leave)])
+    cluster.registry.register(other, "other")
     still_works(cluster)
+    assert other.done.is_set(), "the others are told all the same"
+    assert list(cluster.registry.observer_errors.values()) == [1]
 
 
 @pytest.mark.parametrize("what", ["submit", "wait", "await", "result", "stop", "close", "cordon"])
@@ -339,6 +343,38 @@ def test_a_call_never_waits_behind_one_that_hangs_while_threads_may_be_started()
     gate.set()
     assert pool.close(10)
     assert came, "the second call waited for the first"
+
+
+def test_a_pool_is_closed_also_while_its_threads_take_the_last_calls():
+    class Overtaken:
+        """A queue whose last call is always taken by a thread right after somebody has looked."""
+
+        def __init__(self, calls: Any) -> None:
+            self.calls = calls
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.calls, name)
+
+        def empty(self) -> bool:
+            return False
+
+    pool = DaemonPool(2, "minorch-test")
+    pool._calls = Overtaken(pool._calls)  # type: ignore[assignment]
+    closer = threading.Thread(target=pool.close, args=(10,), daemon=True)
+    closer.start()
+    closer.join(10)
+    assert not closer.is_alive(), "it waits for a call that another thread has"
+
+
+def test_a_call_that_exits_the_program_ends_no_thread_of_a_pool():
+    def leave() -> None:
+        raise SystemExit(3)
+
+    pool, done = DaemonPool(1, "minorch-test"), threading.Event()
+    pool.submit(leave)
+    pool.submit(done.set)
+    assert done.wait(10)
+    assert pool.close(10)
 
 
 def test_a_pool_that_is_closed_says_whether_a_call_still_hangs():

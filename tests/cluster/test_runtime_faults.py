@@ -84,6 +84,23 @@ def test_a_runtime_that_raises_at_a_start_fails_the_task_and_nothing_else(
     assert cluster.submit(task("exit", "0", name="second")).wait(20) is mo.JobState.COMPLETED
 
 
+@pytest.mark.parametrize("call", ["start", "prepare", "list_runs", "stats", "terminate", "remove", "probe"])
+def test_a_runtime_that_exits_the_program_ends_none_of_the_threads(make: Make, fake: FakeRuntime, call: str):
+    cluster = make(worker_config=QUICK)
+    check = mo.HealthCheck.tcp(80, interval_s=0.05)
+    job = running(cluster.submit(task(health=check, stop_grace_s=0.2)))
+    fake.raises, fake.broken = SystemExit(3), {call}
+    other = cluster.submit(task("exit", "0", name="other"))
+    if call in ("start", "prepare"):
+        assert other.wait(20) is mo.JobState.FAILED
+    job.stop(wait=True, timeout=20)
+    time.sleep(0.3)
+    fake.broken = set()
+    assert cluster.submit(task("exit", "0", name="afterwards")).wait(20) is mo.JobState.COMPLETED
+    cluster.close()
+    assert not fake.runs, "everything is removed"
+
+
 @pytest.mark.parametrize("error", [ValueError("odd"), RuntimeFault("no"), EngineUnavailable("down")])
 def test_a_runtime_that_cannot_be_watched_at_first_is_watched_later(
     make: Make, fake: FakeRuntime, error: Exception

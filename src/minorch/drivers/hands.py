@@ -105,7 +105,7 @@ class RuntimeHands:
             return Unreachable(message=str(error), key=key)
         except MinorchError as error:
             return Refused(key=key, reason=Reason.START_FAILED, message=str(error))
-        except Exception as error:  # noqa: BLE001  a runtime may be anybody's
+        except BaseException as error:  # noqa: BLE001  a runtime may be anybody's
             _log.exception("runtime %s failed to start %s", self.runtime.name, key.name)
             words = f"runtime {self.runtime.name} raised {type(error).__name__}"
             return Refused(key=key, reason=Reason.START_FAILED, message=words)
@@ -123,7 +123,7 @@ class RuntimeHands:
             self.runtime.remove(key)
         except EngineUnavailable as error:
             return Unreachable(message=str(error), key=key)
-        except Exception as error:  # noqa: BLE001  a runtime may be anybody's; it is tried again
+        except BaseException as error:  # noqa: BLE001  a runtime may be anybody's; it is tried again
             return Removed(key=key, error=f"cannot be removed: {error}"[:500])
         return Removed(key=key)
 
@@ -133,7 +133,7 @@ class RuntimeHands:
             signal(key)
         except EngineUnavailable as error:
             answer(Unreachable(message=str(error)))
-        except Exception as error:  # noqa: BLE001  a runtime may be anybody's
+        except BaseException as error:  # noqa: BLE001  a runtime may be anybody's
             _log.warning("runtime %s could not signal %s: %s", self.runtime.name, key.name, error)
 
     def _list(self, action: ListRuns, owner: Owner) -> Fact:
@@ -142,7 +142,7 @@ class RuntimeHands:
             return Listed(asked=action.asked, statuses=runs)
         except MinorchError as error:
             return Unreachable(message=str(error))
-        except Exception as error:  # noqa: BLE001  a runtime may be anybody's
+        except BaseException as error:  # noqa: BLE001  a runtime may be anybody's
             _log.exception("runtime %s failed to list its runs", self.runtime.name)
             return Unreachable(message=f"runtime {self.runtime.name} raised {type(error).__name__}")
 
@@ -153,7 +153,7 @@ class RuntimeHands:
             )
         except MinorchError as error:
             return Unreachable(message=str(error), key=action.key)
-        except Exception as error:  # noqa: BLE001  a runtime may be anybody's
+        except BaseException as error:  # noqa: BLE001  a runtime may be anybody's
             _log.exception("runtime %s failed to check %s", self.runtime.name, action.key.name)
             return Unreachable(
                 message=f"runtime {self.runtime.name} raised {type(error).__name__}", key=action.key
@@ -162,7 +162,7 @@ class RuntimeHands:
     def _sample(self, action: Sample) -> Fact:
         try:
             tasks = dict(self.runtime.stats(action.keys)) if action.keys else {}
-        except Exception as error:  # noqa: BLE001  figures are not worth an outage
+        except BaseException as error:  # noqa: BLE001  figures are not worth an outage
             _log.warning("runtime %s could not measure its runs: %s", self.runtime.name, error)
             tasks = {}
         return Sampled(node=self._gauge.measure(tasks=len(action.keys)), tasks=tasks)

@@ -246,7 +246,7 @@ class ManagerDriver:
                 pass
             try:
                 deadline = self._turn(calls, reports)
-            except (Exception, SystemExit) as error:  # noqa: BLE001  its callers are told
+            except BaseException as error:  # noqa: BLE001  its callers are told
                 _log.exception("the manager stopped because of a bug in minorch")
                 self._bug = error
                 return
@@ -290,7 +290,7 @@ class ManagerDriver:
             return
         try:
             self._unanswered.append((future, change()))
-        except Exception as error:  # noqa: BLE001  the caller's own, such as a node's name that is no text
+        except BaseException as error:  # noqa: BLE001  the caller's own, such as a node's name that is no text
             future.set_exception(error)
 
     def _collect(self, step: Step) -> None:
@@ -304,7 +304,7 @@ class ManagerDriver:
             return True
         try:
             self._store.commit(self._unwritten)
-        except Exception as error:  # noqa: BLE001  a store may be anybody's; written twice is the same
+        except BaseException as error:  # noqa: BLE001  a store may be anybody's; written twice is the same
             if self._fault is None:
                 _log.error(
                     "the store cannot be written, so nothing is sent and nothing new accepted: %s", error
@@ -333,20 +333,20 @@ class ManagerDriver:
         for callback in tuple(callbacks):
             try:
                 callback()
-            except Exception as error:  # noqa: BLE001  such as an event loop that was closed meanwhile
+            except BaseException as error:  # noqa: BLE001  such as an event loop that was closed meanwhile
                 _log.warning("somebody who waited for a job could not be told: %s", error)
 
     def _pass_on(self, message: Assign) -> None:
         try:
             self._send(message)
-        except Exception as error:  # noqa: BLE001  the transport is the application's; messages may be lost
+        except BaseException as error:  # noqa: BLE001  the transport is the application's; messages may be lost
             _log.warning("a message for worker %s could not be sent: %s", message.worker, error)
 
     @staticmethod
     def _tell(observer: Callable[[Sequence[Event]], None], events: Sequence[Event]) -> None:
         try:
             observer(events)
-        except (Exception, SystemExit):  # noqa: BLE001  observers are the application's; exit() ends its caller
+        except BaseException:  # noqa: BLE001  observers are the application's; exit() ends its caller
             _log.exception("an observer of events raised")
 
     def _give_up(self) -> None:

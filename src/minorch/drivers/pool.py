@@ -6,6 +6,7 @@ a guest in somebody else's program must not keep it from ending.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
 import threading
@@ -53,7 +54,7 @@ class DaemonPool:
                 return
             try:
                 call()
-            except Exception:  # noqa: BLE001  one call must not end the pool
+            except BaseException:  # noqa: BLE001  one call must not end the pool; exit() ends its caller
                 _log.exception("a call in %s raised; this is a bug in minorch", self._name)
             finally:
                 with self._lock:
@@ -64,8 +65,9 @@ class DaemonPool:
         with self._lock:
             if not self._closed:
                 self._closed = True
-                while not self._calls.empty():
-                    self._calls.get()
+                with contextlib.suppress(queue.Empty):
+                    while True:  # never a get() that waits: a thread may be faster than us
+                        self._calls.get_nowait()
                 for _ in self._threads:
                     self._calls.put(None)
             threads = list(self._threads)

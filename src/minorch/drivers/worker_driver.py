@@ -97,7 +97,7 @@ class WorkerDriver:
     def _loop(self) -> None:
         try:
             self._work()
-        except Exception:  # noqa: BLE001  its node is lost then, and nobody would know why
+        except BaseException:  # noqa: BLE001  its node is lost then, and nobody would know why
             _log.exception("worker %s stopped because of a bug in minorch", self.node.name)
         finally:
             if self._watch is not None:
@@ -143,7 +143,7 @@ class WorkerDriver:
     def _pass_on(self, report: Report) -> None:
         try:
             self._send(report)
-        except Exception as error:  # noqa: BLE001  the transport is the application's; reports may be lost
+        except BaseException as error:  # noqa: BLE001  the transport is the application's; reports may be lost
             _log.warning("worker %s could not send a report: %s", self.node.name, error)
 
     def _try_to_watch(self) -> float:
@@ -156,7 +156,7 @@ class WorkerDriver:
             return now
         except MinorchError as error:
             words = str(error)
-        except Exception as error:  # noqa: BLE001  a runtime may be anybody's
+        except BaseException as error:  # noqa: BLE001  a runtime may be anybody's
             _log.exception("runtime %s cannot be watched", self._hands.runtime.name)
             words = f"runtime {self._hands.runtime.name} raised {type(error).__name__}"
         self._inbox.put(Unreachable(message=words))

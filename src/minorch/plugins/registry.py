@@ -315,7 +315,9 @@ class Registry:
         for implementation in self._manager.hook.minorch_on_event.get_hookimpls():
             try:
                 implementation.function(*(event for _ in implementation.argnames))
-            except Exception:  # noqa: BLE001  an observer may raise anything; it is told in its own name
+            except KeyboardInterrupt:
+                raise
+            except BaseException:  # noqa: BLE001  an observer may raise anything; it is told in its own name
                 name = implementation.plugin_name
                 count = self._errors[name] = self._errors.get(name, 0) + 1
                 if count & (count - 1) == 0:
