@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from minorch.contracts import Runtime, RuntimeInfo, Store
-from minorch.errors import EngineUnavailable, UsageError
+from minorch.errors import RuntimeFault, UsageError
 from minorch.manager import Manager
 from minorch.model import Node
 from minorch.plugins import Registry
@@ -58,7 +58,7 @@ def _choose_by_itself(registry: Registry, *, durable: bool) -> Chosen:
     docker = _make("docker", registry, durable=durable)
     try:
         return _described(docker, "a Docker Engine answers")
-    except EngineUnavailable as error:
+    except RuntimeFault as error:  # none answers, or one that refuses us
         why = str(error)  # it says what is wrong with the engine, and what to do
     return _described(_make("process", registry, durable=durable), why)
 

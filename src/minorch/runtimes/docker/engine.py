@@ -7,6 +7,7 @@ ids into paths unquoted, inspect more often than needed, and drop time-outs on s
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import threading
@@ -14,7 +15,7 @@ import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
@@ -24,6 +25,7 @@ from minorch.runtimes.docker.streams import Stream
 
 if TYPE_CHECKING:
     from docker import APIClient
+    from docker.tls import TLSConfig
     from requests import Response
 
 __all__ = ["Engine", "container_path", "filters"]
@@ -77,7 +79,7 @@ class Engine:
         if url is None and certificates is None and environment.get("DOCKER_TLS_VERIFY"):
             certificates = environment.get("DOCKER_CERT_PATH") or Path.home() / ".docker"
         self._certificates = None if certificates is None else Path(certificates)
-        parts = urlsplit(self._url)
+        parts = _split(self._url)
         if parts.scheme not in _SCHEMES or parts.password is not None:
             raise UsageError(
                 f'"{parts.scheme}://{(parts.hostname or parts.path)[:80]}" is not the address of a Docker '
@@ -141,8 +143,19 @@ class Engine:
                 raise
             response = self._send(method, path, query, body, timeout_s)
         if response.headers.get("Content-Type", "").startswith("application/json") and response.content:
-            return msgspec.json.decode(response.content)
+            return self._decode(response)
         return None
+
+    def _decode(self, response: Response) -> object:
+        try:
+            return msgspec.json.decode(response.content)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise self._no_engine() from None
+
+    def _no_engine(self) -> EngineUnavailable:
+        return EngineUnavailable(
+            f"what answers at {self.url} does not speak as a Docker Engine does: is it the right address?"
+        )
 
     def _send(
         self, method: str, path: str, query: Mapping[str, str] | None, body: object, timeout_s: float | None
@@ -266,12 +279,9 @@ class Engine:
 
         tls: Any = False
         if self._certificates is not None and not self.local:
-            folder = self._certificates
-            tls = docker.tls.TLSConfig(
-                client_cert=(str(folder / "cert.pem"), str(folder / "key.pem")),
-                ca_cert=str(folder / "ca.pem"),
-                verify=True,
-            )
+            tls = _tls(self._certificates)
+        if self._url.startswith("ssh:") and importlib.util.find_spec("paramiko") is None:
+            raise EngineUnavailable(f'{self.url} needs the package paramiko: pip install "docker[ssh]"')
         try:
             client = docker.APIClient(
                 base_url=self._url,
@@ -303,7 +313,9 @@ class Engine:
     def _negotiate(self, client: APIClient, timeout_s: float) -> str:
         """Ask which API versions it speaks; the newest that both know is used from then on."""
         response = self._request(client, "GET", f"{client.base_url}/version", None, None, timeout_s)
-        answer = msgspec.json.decode(response.content)
+        answer = self._decode(response)
+        if not isinstance(answer, dict):
+            raise self._no_engine()
         newest, oldest = _version(answer.get("ApiVersion", "")), _version(answer.get("MinAPIVersion", ""))
         major, minor = max(min(newest or _NEWEST_API, _NEWEST_API), oldest or (0, 0))
         self._version = f"{major}.{minor}"
@@ -331,6 +343,29 @@ def _message(content: bytes) -> str:
         return str(msgspec.json.decode(content)["message"])
     except (msgspec.DecodeError, KeyError, TypeError, UnicodeDecodeError):
         return content[:2000].decode(errors="replace")
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # looked at only when it is asked for
+    except ValueError as error:
+        raise UsageError(f"{url!r:.100} is not the address of a Docker Engine: {error}") from None
+    return parts
+
+
+def _tls(folder: Path) -> TLSConfig:
+    from docker import errors, tls
+
+    names = ("ca.pem", "cert.pem", "key.pem")
+    missing = [name for name in names if not (folder / name).is_file()]
+    if missing:
+        raise EngineUnavailable(f"no TLS to the Docker Engine: {folder} has no {', '.join(missing)}")
+    ca, certificate, key = (str(folder / name) for name in names)
+    try:
+        return tls.TLSConfig(client_cert=(certificate, key), ca_cert=ca, verify=True)
+    except errors.DockerException as error:
+        raise EngineUnavailable(f"no TLS to the Docker Engine: {error}"[:500]) from None
 
 
 def _version(text: str) -> tuple[int, int] | None:

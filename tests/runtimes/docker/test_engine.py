@@ -1,0 +1,105 @@
+"""Calls to something that is, or is not, a Docker Engine: what it answers, and from which process."""
+
+from __future__ import annotations
+
+import http.server
+import os
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+import minorch as mo
+from minorch.errors import EngineUnavailable, UsageError
+from minorch.runtimes.docker import DockerRuntime
+
+VERSION = b'{"ApiVersion": "1.41"}'
+
+
+class Server:
+    """Answers each path with what :attr:`answers` has for it: status, type and body."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.answers: Mapping[str, tuple[int, str, bytes]] = {}
+        self.slow_s: Mapping[str, float] = {}
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"  # keeps connections
+
+        def do_GET(self) -> None:
+            path = self.path.rpartition("/")[2]
+            time.sleep(served.slow_s.get(path, 0.0))
+            status, kind, body = served.answers.get(path, (200, "application/json", VERSION))
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
+        thread = threading.Thread(target=listening.serve_forever, args=(0.05,), daemon=True)
+        thread.start()
+        served = Server(f"tcp://127.0.0.1:{listening.server_port}")
+        yield served
+        listening.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "body"),
+    [
+        ("version", "text/html", b"<html>a router's page</html>"),
+        ("version", "application/json", b"[1]"),
+        ("version", "application/json", b'"\xff"'),
+        ("info", "application/json", b'{"NCPU":'),
+    ],
+)
+def test_what_is_no_docker_engine_is_said_to_be_none(server: Server, path: str, kind: str, body: bytes):
+    server.answers = {path: (200, kind, body)}
+    runtime = DockerRuntime(server.url)
+    with pytest.raises(EngineUnavailable, match="is it the right address"):
+        runtime.describe()
+    runtime.close()
+
+
+def test_where_an_engine_refuses_us_a_cluster_runs_plain_processes(
+    server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    server.answers = {"info": (403, "application/json", b'{"message": "not for you"}')}
+    monkeypatch.setenv("DOCKER_HOST", server.url)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    with mo.Cluster() as cluster:
+        assert cluster.runtime == "process"
+        assert "not for you" in cluster.why
+
+
+@pytest.mark.parametrize("url", ["tcp://10.0.0.7:http", "tcp://10.0.0.7:70000", "tcp://[::1"])
+def test_an_address_that_cannot_be_taken_apart_is_refused(url: str):
+    with pytest.raises(UsageError, match="not the address of a Docker Engine"):
+        DockerRuntime(url)
+
+
+def test_an_engine_over_ssh_says_what_it_needs(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(EngineUnavailable, match=r"pip install \"docker\[ssh\]\""):
+        DockerRuntime("ssh://somebody@127.0.0.1:1").describe()
+
+
+def test_certificates_that_are_missing_or_broken_are_told(tmp_path: Path):
+    (tmp_path / "ca.pem").touch()
+    runtime = DockerRuntime("tcp://127.0.0.1:1", certificates=tmp_path)
+    with pytest.raises(EngineUnavailable, match=r"has no cert\.pem, key\.pem"):
+        runtime.describe()
+    (tmp_path / "cert.pem").touch()
+    (tmp_path / "key.pem").touch()
+    with pytest.raises(EngineUnavailable):
+        runtime.describe()
+    runtime.close()
