@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 import time
@@ -209,3 +210,24 @@ def test_closing_the_runtime_ends_its_watches_and_leaves_runs_alone(story: Story
     status = story.runtime.inspect(launch.key)
     assert status is not None
     assert msgspec.structs.replace(status, started_at=None).phase == "running"
+
+
+def test_a_fork_that_closes_its_copy_ends_no_watch_of_its_parent(story: Story):
+    heard = Heard()
+    watch = story.runtime.watch(story.owner, heard)
+    assert heard.next() is None
+    child = os.fork()
+    if child == 0:
+        try:
+            story.runtime.close()
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    stream = watch._stream  # type: ignore[attr-defined]
+    assert stream is not None
+    assert not stream.closed
+    launch = story.start("sh", "-c", "exit 7")
+    told = heard.next()
+    assert told is not None, "it had to listen anew"
+    assert (told.key, told.exit_code) == (launch.key, 7)
+    watch.close()

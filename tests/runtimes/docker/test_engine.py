@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import minorch as mo
+from minorch.contracts import Owner
 from minorch.errors import EngineUnavailable, UsageError
 from minorch.runtimes.docker import DockerRuntime
 
@@ -102,4 +103,25 @@ def test_certificates_that_are_missing_or_broken_are_told(tmp_path: Path):
     (tmp_path / "key.pem").touch()
     with pytest.raises(EngineUnavailable):
         runtime.describe()
+    runtime.close()
+
+
+def test_a_fork_has_connections_of_its_own(server: Server):
+    """On its parent's, each would read what the other asked for."""
+    server.answers = {
+        "info": (200, "application/json", b'{"NCPU": 3}'),
+        "json": (200, "application/json", b"[]"),
+    }
+    server.slow_s = {"info": 0.3}
+    runtime = DockerRuntime(server.url)
+    runtime.describe()
+    child = os.fork()
+    if child == 0:
+        try:
+            time.sleep(0.1)  # while the parent waits for its answer
+            os._exit(len(runtime.list_runs(Owner("c" * 32, "node-1"))))
+        finally:
+            os._exit(100)
+    assert runtime.describe().capacity.cpu == 3
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     runtime.close()

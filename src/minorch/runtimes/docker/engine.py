@@ -94,6 +94,7 @@ class Engine:
         self.timeout_s: float = timeout_s
         """How long one call may take to answer."""
         self._connections = connections
+        self._pid = os.getpid()
         self._lock = threading.Lock()
         self._client: APIClient | None = None
         self._version: str | None = None
@@ -229,7 +230,8 @@ class Engine:
             Refused: the engine answered with an error.
             EngineUnavailable: it did not answer.
         """
-        version = self._version or self._negotiate(self._shared(), self.timeout_s)
+        shared = self._shared()
+        version = self._version or self._negotiate(shared, self.timeout_s)
         client = self._connect(1)
         try:
             response = self._request(
@@ -266,7 +268,16 @@ class Engine:
 
     # -- connections -----------------------------------------------------------------------------------------
 
+    def _begin_anew_in_a_fork(self) -> None:
+        """Its parent's connections are not its own: two processes would read each other's answers."""
+        if os.getpid() != self._pid:
+            self._pid = os.getpid()
+            self._lock = threading.Lock()  # the parent's may have been held
+            self._client = None
+            self._streams = weakref.WeakSet()
+
     def _shared(self) -> APIClient:
+        self._begin_anew_in_a_fork()
         with self._lock:
             if self._closed:
                 raise RuntimeFault("this Docker runtime was closed")
@@ -328,6 +339,7 @@ class Engine:
 
     def close(self) -> None:
         """End every stream and let go of every connection."""
+        self._begin_anew_in_a_fork()
         with self._lock:
             self._closed = True
             client, self._client = self._client, None

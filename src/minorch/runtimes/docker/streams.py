@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ class Stream:
         self._client = client
         self._response = response
         self._url = url
+        self._pid = os.getpid()
         self._socket = _socket(response)
         self._reading = False
         self.closed = False
@@ -52,8 +54,8 @@ class Stream:
             self._let_go()
 
     def close(self) -> None:
-        """End it. Closing twice is fine."""
-        if self.closed:
+        """End it. Closing twice is fine. In a fork it does nothing: the socket is its parent's too."""
+        if self.closed or os.getpid() != self._pid:
             return
         self.closed = True
         if self._socket is not None:
