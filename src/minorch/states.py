@@ -124,7 +124,7 @@ class Reason(enum.StrEnum):
     PORT_TAKEN = "port_taken"
     """A host port that it asks for is in use."""
     FORBIDDEN = "forbidden"
-    """The worker's policy forbids what it asks for."""
+    """The worker's policy forbids what it asks for, or its runtime has nothing of the kind."""
     UNHEALTHY = "unhealthy"
     """Its health check failed too often."""
     VANISHED = "vanished"

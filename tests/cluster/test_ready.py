@@ -50,7 +50,7 @@ def test_what_is_not_ready_in_time_is_counted(cluster):
 
 
 def test_what_is_known_of_a_task_that_is_not_ready_is_told(cluster):
-    job = cluster.submit(service(user="nobody-else"))
+    job = cluster.submit(service(workdir="/no/such"))
     with pytest.raises(TimeoutError, match=r"2 tasks .* after 0\.5 s; web\[0\]: start_failed"):
         job.wait_ready(timeout=0.5)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from minorch.errors import PluginError
-from minorch.scheduling import Scheduler
+from minorch.scheduling import FunctionScheduler, Scheduler
 from minorch.scheduling.plan import blame
 from minorch.testing.builders import task
 
@@ -29,3 +29,15 @@ def test_an_exception_that_cannot_be_read_is_told_all_the_same():
 
 def test_a_strategy_shows_its_name():
     assert repr(Scheduler()) == "Scheduler()"
+
+
+def test_the_place_is_told_where_a_function_failed():
+    def price(task, node):
+        return {}["price"]
+
+    try:
+        price(None, None)
+    except KeyError as error:
+        words = blame(FunctionScheduler(price), task("t"), error)
+    assert words.startswith("scheduler price failed on task ")
+    assert "KeyError: 'price' (in price, test_scheduling_blame.py, line " in words

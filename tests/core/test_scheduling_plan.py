@@ -40,7 +40,7 @@ def test_a_function_is_a_strategy():
         cluster([node("a", tasks=1), node("b")]), [[task("t1"), task("t2"), task("t3")]], strategy
     )
     assert decisions(plan) == [("t1", "b"), ("t2", "a"), ("t3", "b")]
-    assert repr(strategy) == "FunctionScheduler('fewest')"
+    assert repr(strategy) == "FunctionScheduler(fewest)"
 
 
 def test_a_nameless_function_shows_itself():
@@ -186,7 +186,8 @@ def test_a_faulty_strategy_spoils_one_task_takes_no_room_and_is_named(strategy: 
     plan = make_plan(cluster([node("a", cpu=1)]), [[bad, good]], strategy)
     assert decisions(plan) == [("good", "a")]
     name = type(strategy).__name__
-    assert plan.broken == {bad.id: f"scheduler {name} failed on task job/bad: {words}"}
+    assert list(plan.broken) == [bad.id]
+    assert plan.broken[bad.id].startswith(f"scheduler {name} failed on task job/bad: {words}")
 
 
 def test_a_strategy_that_cannot_begin_is_asked_again_for_each_task():

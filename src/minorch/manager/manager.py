@@ -377,5 +377,7 @@ class Manager:
 def _is_ready(task: TaskRecord, entry: JobEntry) -> bool:
     if task.state is not TaskState.RUNNING:
         return task.state.terminal
+    if task.attempts[-1].finished_at is not None:
+        return False  # its run has ended; it waits for the next one
     checked = entry.job.tasks[task.position].health is not None
     return task.attempts[-1].healthy is True or not checked

@@ -89,6 +89,8 @@ def _merge(desk: Desk, task: TaskRecord, attempt: AttemptRecord, observed: Obser
     attempt.run = max(attempt.run, observed.run)
     attempt.message = observed.message
     attempt.started_at = observed.started_at
+    if (attempt.finished_at is None) is not (observed.finished_at is None):
+        desk.changed_jobs[task.job_id] = None  # a run ended or began: whether the job is ready may change
     attempt.finished_at = observed.finished_at
     attempt.ports = observed.ports
     attempt.handle = observed.handle

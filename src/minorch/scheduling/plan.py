@@ -15,7 +15,7 @@ import msgspec
 from minorch.errors import PluginError
 from minorch.scheduling.explain import Blocked, count_refusals
 from minorch.scheduling.filters import refusal
-from minorch.scheduling.scheduler import Scheduler
+from minorch.scheduling.scheduler import FunctionScheduler, Scheduler
 from minorch.scheduling.view import ClusterView, NodeView, TaskView
 
 __all__ = ["Board", "Placement", "Plan", "ask", "blame", "make_plan"]
@@ -159,5 +159,21 @@ def blame(scheduler: Scheduler, task: TaskView, error: Exception) -> str:
         words = str(error)
     except Exception:  # noqa: BLE001  a plugin's exception may be broken as well
         words = "(its message cannot be read)"
-    detail = words if isinstance(error, PluginError) else f"{type(error).__name__}: {words}"
-    return f"scheduler {type(scheduler).__name__} failed on task {task.job}/{task.name}: {detail}"[:2000]
+    detail = words if isinstance(error, PluginError) else f"{type(error).__name__}: {words}{_place(error)}"
+    return f"scheduler {_name(scheduler)} failed on task {task.job}/{task.name}: {detail}"[:2000]
+
+
+def _name(scheduler: Scheduler) -> str:
+    return scheduler.name if isinstance(scheduler, FunctionScheduler) else type(scheduler).__name__
+
+
+def _place(error: Exception) -> str:
+    """Where an exception was raised: the file's name alone, without the path to it."""
+    trace = error.__traceback__
+    if trace is None:
+        return ""
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    code = trace.tb_frame.f_code
+    file = code.co_filename.replace("\\", "/").rpartition("/")[2]
+    return f" (in {code.co_name}, {file}, line {trace.tb_lineno})"

@@ -68,10 +68,12 @@ class FunctionScheduler(Scheduler):
 
     def __init__(self, function: CostFunction) -> None:
         self._function = function
+        self.name: str = getattr(function, "__name__", None) or repr(function)
+        """What the function is called."""
 
     def cost(self, task: TaskView, node: NodeView) -> float:
         """Ask the function."""
         return self._function(task, node)
 
     def __repr__(self) -> str:
-        return f"FunctionScheduler({getattr(self._function, '__name__', self._function)!r})"
+        return f"FunctionScheduler({self.name})"

@@ -10,6 +10,7 @@ from minorch.contracts import RunStatus
 from minorch.decisions.health import Health
 from minorch.ids import RunKey
 from minorch.messages import Assignment, Observed
+from minorch.model import redact
 from minorch.states import AttemptState, Reason
 
 __all__ = ["LocalAttempt", "Phase"]
@@ -120,10 +121,15 @@ class LocalAttempt:
             state=self.state,
             reason=self.reason,
             exit_code=self.exit_code,
-            message=self.message,
+            message=self._without_secrets(self.message),
             started_at=self.started_at,
             finished_at=self.finished_at,
             healthy=self.health.healthy,
             ports=self.ports,
             handle=self.handle,
         )
+
+    def _without_secrets(self, text: str) -> str:
+        task = self.assignment.task if self.assignment is not None else None
+        secrets = task.secrets.values() if task is not None else ()
+        return redact(text, tuple(secret.reveal() for secret in secrets))

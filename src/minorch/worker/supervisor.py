@@ -367,7 +367,8 @@ class Supervisor:
         local.exit_code = exit_code
         code = "" if exit_code is None else f", exit code {exit_code}"
         most = "" if policy.attempts is None else f" of {policy.attempts}"
-        local.message = f"{reason}{code}; restart {local.restarts}{most} in {wait_s:.1f} s"
+        why = f": {message}" if message else ""
+        local.message = f"{reason}{code}; restart {local.restarts}{most} in {wait_s:.1f} s{why}"
         self._note(local)
         self._wake(local, now + wait_s)
 

@@ -56,14 +56,15 @@ def test_a_workdir_is_used_and_must_exist(runtime: ProcessRuntime, tmp_path: Pat
         (replace(shell("true"), networks=["none"]), "the machine's own network"),
         (replace(shell("true"), user="nobody-of-this-name"), "runs as the user"),
         (replace(shell("true"), security="restricted"), "cannot be confined"),
+        (replace(shell("true"), resources=Resources(memory=512)), "no program starts in 512 B of memory"),
     ],
 )
 def test_what_cannot_be_honoured_is_refused(runtime: ProcessRuntime, task: Task, words: str) -> None:
     given = launch(task)
     for call in (lambda: runtime.prepare(given, print), lambda: runtime.start(given)):
-        with pytest.raises(StartFailed, match=words) as caught:
+        with pytest.raises(PolicyError, match=words) as caught:
             call()
-        assert isinstance(caught.value, PolicyError) == (task.security == "restricted")
+        assert caught.value.reason == "forbidden"
     assert runtime.inspect(given.key) is None
 
 
