@@ -40,7 +40,7 @@ def test_a_function_is_a_strategy():
         cluster([node("a", tasks=1), node("b")]), [[task("t1"), task("t2"), task("t3")]], strategy
     )
     assert decisions(plan) == [("t1", "b"), ("t2", "a"), ("t3", "b")]
-    assert repr(strategy) == "FunctionScheduler(fewest)"
+    assert repr(strategy) == "FunctionScheduler('fewest')"
 
 
 def test_a_nameless_function_shows_itself():

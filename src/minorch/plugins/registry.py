@@ -69,7 +69,7 @@ class Registry:
     ... def fewest_tasks(task, node):
     ...     return node.tasks
     >>> registry.make_scheduler("fewest-tasks")
-    FunctionScheduler(fewest_tasks)
+    FunctionScheduler('fewest_tasks')
     """
 
     def __init__(self) -> None:

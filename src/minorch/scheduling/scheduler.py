@@ -76,4 +76,4 @@ class FunctionScheduler(Scheduler):
         return self._function(task, node)
 
     def __repr__(self) -> str:
-        return f"FunctionScheduler({self.name})"
+        return f"FunctionScheduler({getattr(self._function, '__name__', self._function)!r})"
