@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -82,6 +83,7 @@ class Cluster:
         worker_config: WorkerConfig | None = None,
     ) -> None:
         self._closed = True  # until everything stands
+        self._ending = threading.RLock()
         self._closing = False
         self._registry = registry if registry is not None else default_registry()
         if registry is not None and plugins:
@@ -318,6 +320,11 @@ class Cluster:
         if self._closed or self._manager.forked:  # a fork's copy is not its own to end
             return
         self._manager.refuse_own_thread("close the cluster")
+        with self._ending:
+            if not self._closed:  # another thread may have closed it meanwhile
+                self._close()
+
+    def _close(self) -> None:
         try:
             if not self._detach:
                 self._stop_everything()

@@ -36,8 +36,8 @@ class UnixAdapter(UnixHTTPAdapter):
     def get_connection(self, url: str | bytes, proxies: object = None) -> UnixHTTPConnectionPool:
         """Return the pool for *url*, as requests asks for it."""
         with self.pools.lock:
-            pool = self.pools.get(url)
+            pool = self.pools.get(self.socket_path)
             if pool is None:
-                pool = _Pool(str(url), self.socket_path, self.timeout, maxsize=self.max_pool_size)
-                self.pools[url] = pool
+                pool = _Pool("http://localhost", self.socket_path, self.timeout, maxsize=self.max_pool_size)
+                self.pools[self.socket_path] = pool
         return pool
