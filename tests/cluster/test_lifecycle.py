@@ -465,3 +465,13 @@ def test_closing_a_cluster_that_never_ran_anything_is_quick(make: Make, workers:
     start = time.monotonic()
     cluster.close()
     assert time.monotonic() - start < 5
+
+
+def test_a_cluster_is_not_idle_from_the_moment_that_a_job_is_accepted(make: Make):
+    cluster = make()
+    for number in range(30):
+        assert cluster.wait_idle(10)
+        job = cluster.submit(task("exit", "0", name=f"part-{number}"))
+        assert not cluster.wait_idle(0)
+        job.wait(10)
+        cluster.manager.call(lambda manager, now, job=job: manager.release(job.id, now))  # type: ignore[misc]

@@ -66,6 +66,8 @@ class WorkerDriver:
         self._watch_at = 0.0
         """When to try to watch the runtime, if that is not done."""
         self._idle = threading.Event()
+        self._door = threading.Lock()
+        """Held to put an order into the inbox, and to say that nothing is left to do."""
         self._spoke = threading.Event()
 
     @property
@@ -80,7 +82,9 @@ class WorkerDriver:
 
     def receive(self, assign: Assign) -> None:
         """Hand the worker a message, from any thread."""
-        self._inbox.put(assign)
+        with self._door:
+            self._idle.clear()
+            self._inbox.put(assign)
 
     def wait_idle(self, timeout_s: float) -> bool:
         """Wait until nothing of any task is left at the worker; False if something is after *timeout_s*."""
@@ -124,15 +128,15 @@ class WorkerDriver:
             if step.report is not None:
                 self._pass_on(step.report)
                 self._spoke.set()
-            if self._worker.idle:
-                self._idle.set()
-            else:
-                self._idle.clear()
+            with self._door:
+                if not self._worker.idle:
+                    self._idle.clear()
+                elif self._inbox.empty():  # or what waits there may be an order
+                    self._idle.set()
 
     def _take(self, item: Assign | Fact) -> None:
         now = self._clock()
         if isinstance(item, Assign):
-            self._idle.clear()
             try:
                 self._worker.receive(item, now)
             except MessageError as error:
