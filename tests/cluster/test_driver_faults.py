@@ -6,11 +6,13 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import minorch as mo
+from minorch.drivers import manager_driver
 from minorch.drivers.pool import DaemonPool
 from tests.cluster.fakes import FULL, FakeRuntime, FlakyStore
 from tests.cluster.support import eventually, running, task
@@ -185,6 +187,27 @@ async def _wait_for(job: mo.JobHandle) -> object:
     return await job
 
 
+def test_observers_are_told_of_what_the_manager_finds_at_its_start(make: Make, tmp_path: Path):
+    class All:
+        def __init__(self) -> None:
+            self.numbers: list[int] = []
+
+        @mo.hookimpl
+        def minorch_on_event(self, event: mo.Event) -> None:
+            self.numbers.append(event.number)
+
+    with make(store=tmp_path / "jobs.db", detach=True) as first:
+        running(first.submit(mo.Job("late", [task()], deadline_s=0.5)))
+    time.sleep(0.5)
+    observer = All()
+    second = make(store=tmp_path / "jobs.db", plugins=[observer])
+    assert second.jobs["late"].wait(20) is mo.JobState.FAILED
+    kinds = {event.number: event.kind for event in second.events()}
+    again = max(number for number, kind in kinds.items() if kind == "manager_started")
+    eventually(lambda: observer.numbers[-1:] == [max(kinds)], "the last event")
+    assert observer.numbers == list(range(again, max(kinds) + 1))
+
+
 def test_an_observer_may_look_at_everything(make: Make):
     seen: list[object] = []
 
@@ -300,6 +323,30 @@ def test_a_cluster_that_closes_with_a_failing_store_says_that_it_left_its_tasks(
     cluster.close()
     with pytest.raises(mo.ClusterClosed):
         cluster.submit(task())
+
+
+def test_what_waits_for_a_store_does_not_grow_with_the_reports(
+    make: Make, fake: FakeRuntime, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(manager_driver, "_MOST_HELD", 5)
+    store = FlakyStore()
+    config = mo.WorkerConfig(heartbeat_s=0.02, sample_s=0.02)
+    cluster = make(store=store, worker_config=config)
+    service = mo.Task("part", command=["sleep"], restart=mo.RestartPolicy.always(backoff_s=0.01))
+    job = running(cluster.submit(service))
+    driver = cluster.manager
+    store.error = FULL
+    for _ in range(30):
+        for key in list(fake.runs):
+            fake.end(key, 1)
+        time.sleep(0.03)
+    assert 0 < len(driver._unwritten) < 60, "each row once, and an event for each restart"
+    assert len(driver._unsent) <= 5
+    assert len(driver._untold) <= 5
+    store.error = None
+    eventually(lambda: driver._fault is None, "the next try")
+    job.stop(wait=True, timeout=20)
+    still_works(cluster)
 
 
 # -- waits that are too long for the operating system -----------------------------------------------

@@ -25,6 +25,8 @@ _log = logging.getLogger("minorch.drivers")
 _T = TypeVar("_T")
 _Call = tuple[Callable[[], object], "Future[object]"]
 _RETRY_S = 1.0
+_MOST_HELD = 10_000
+"""How many messages, and events for observers, are held back while the store cannot be written."""
 _LONGEST_WAIT_S = 3600.0
 """Longer waits are made of several: one of 293 years is more than a queue can count."""
 
@@ -77,13 +79,14 @@ class ManagerDriver:
         self._thread = threading.Thread(target=self._loop, name="minorch-manager", daemon=True)
         self._closed = False
         self._callbacks: dict[str, list[Callable[[], None]]] = {}
-        self._unwritten: list[Change] = []
+        self._unwritten: dict[tuple[str, str], Change] = {}
+        """By table and key, so that a store that cannot be written for hours costs no more than its rows."""
         self._unsent: list[Assign] = []
         self._untold: list[Event] = []
         self._unanswered: list[tuple[Future[object], object]] = []
         self._taken: list[Future[object]] = []
         """Of the calls of this turn."""
-        self._changed: list[str] = []
+        self._changed: dict[str, None] = {}
         self._fault: StoreError | None = None
         self._bug: BaseException | None = None
         self._turning = False
@@ -109,6 +112,7 @@ class ManagerDriver:
         """
         step = self.manager.settle(self._clock())
         self._store.commit(step.changes)
+        self._untold += step.events  # with those of the first turn
         self._thread.start()
 
     def receive(self, report: Report) -> None:
@@ -294,16 +298,18 @@ class ManagerDriver:
             future.set_exception(error)
 
     def _collect(self, step: Step) -> None:
-        self._unwritten += step.changes
+        for change in step.changes:
+            self._unwritten.pop(change[:2], None)  # the order is that of the last changes
+            self._unwritten[change[:2]] = change
         self._unsent += step.messages
         self._untold += step.events
-        self._changed += step.changed_jobs
+        self._changed.update(dict.fromkeys(step.changed_jobs))
 
     def _commit(self) -> bool:
         if not self._unwritten:
             return True
         try:
-            self._store.commit(self._unwritten)
+            self._store.commit(tuple(self._unwritten.values()))
         except BaseException as error:  # noqa: BLE001  a store may be anybody's; written twice is the same
             if self._fault is None:
                 _log.error(
@@ -312,6 +318,7 @@ class ManagerDriver:
             if not isinstance(error, StoreError):
                 error = StoreError(f"{type(error).__name__}: {error}")
             self._fault = error
+            del self._unsent[:-_MOST_HELD], self._untold[:-_MOST_HELD]  # workers ask for what they miss
             return False
         self._unwritten.clear()
         self._fault = None
@@ -324,7 +331,7 @@ class ManagerDriver:
         answers, self._unanswered = self._unanswered, []
         for future, result in answers:
             future.set_result(result)
-        changed, self._changed = self._changed, []
+        changed, self._changed = self._changed, {}
         for job_id in changed:
             self._call_back(self._callbacks.get(job_id, ()))
 
