@@ -55,7 +55,7 @@ class ProcessRuntime:
             known also if the embedding process crashes meanwhile. Otherwise such an exit is
             ``exit_unknown``. Costs 0.8 ms of processor time and 1 MB a run. A task with environment
             variables that a shell cannot hand on, such as ``a.b``, goes without.
-        concurrency: how many calls at once make it faster.
+        concurrency: how many calls at once make it faster; None: as many as there are cores, from 2 to 4.
 
     Raises:
         UsageError: others may write to *root*.
@@ -78,7 +78,7 @@ class ProcessRuntime:
         self._root = Root(default_root() if root is None else root)
         self._record_exits = record_exits
         # A spawn holds the interpreter until the new program is loaded, so more threads only wait: measured.
-        self.concurrency = concurrency or 4
+        self.concurrency = concurrency or min(4, max(2, os.cpu_count() or 1))
         self._inherited = base_environment()
         self._ports = Ports()
         self._lock = threading.Lock()
