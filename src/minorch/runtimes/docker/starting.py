@@ -15,12 +15,13 @@ from urllib.parse import quote
 
 from minorch.contracts import Launch, RunStatus
 from minorch.errors import EngineUnavailable, RuntimeFault, StartFailed
+from minorch.ids import RunKey
 from minorch.runtimes.docker.containers import Containers
 from minorch.runtimes.docker.engine import Engine
 from minorch.runtimes.docker.faults import Refused, hide, start_failure
-from minorch.runtimes.docker.labels import is_of
+from minorch.runtimes.docker.labels import is_of, key_of
 from minorch.runtimes.docker.policy import DockerPolicy
-from minorch.runtimes.docker.status import has_started, is_gone, labels_in
+from minorch.runtimes.docker.status import ended, has_started, is_gone, labels_in
 from minorch.runtimes.docker.translation import Host, create_body
 from minorch.states import Reason
 
@@ -46,9 +47,8 @@ def start(
     except StartFailed as error:
         text = hide(str(error), secrets)
         raise StartFailed(text, reason=error.reason, exit_code=error.exit_code) from None
-    except RuntimeFault as error:
-        kind = EngineUnavailable if isinstance(error, EngineUnavailable) else RuntimeFault
-        raise kind(hide(str(error), secrets)) from None
+    except RuntimeFault as error:  # also a refusal to tell of it: nobody may take that for "it did not run"
+        raise EngineUnavailable(hide(str(error), secrets)) from None
 
 
 def _start(engine: Engine, containers: Containers, launch: Launch, body: Mapping[str, Any]) -> RunStatus:
@@ -69,7 +69,7 @@ def _start(engine: Engine, containers: Containers, launch: Launch, body: Mapping
         return _status(containers, record)
     record = containers.record(launch.key)
     if record is None:
-        raise EngineUnavailable(f"{launch.key.name} was started, and is gone")
+        return _lost(launch.key, container_id)
     return _status(containers, record)
 
 
@@ -104,7 +104,7 @@ def _adopt(containers: Containers, launch: Launch) -> tuple[str, Mapping[str, An
         raise StartFailed(
             f"a container that is not this run's has its name, {launch.key.name}: remove it (docker rm -f)"
         )
-    if is_gone(record):
+    if is_gone(record) and not has_started(record):
         raise EngineUnavailable(f"the container {launch.key.name} is just being removed")
     return str(record["Id"]), record
 
@@ -129,6 +129,14 @@ def _clean_up(containers: Containers, container_id: str) -> None:
 
 def _status(containers: Containers, record: Mapping[str, Any]) -> RunStatus:
     status = containers.status(record)
-    if status is None:
+    if status is not None:
+        return status
+    key = key_of(labels_in(record))
+    if key is None or not has_started(record):
         raise EngineUnavailable("the container is just being removed")
-    return status
+    return _lost(key, str(record["Id"]))
+
+
+def _lost(key: RunKey, container_id: str) -> RunStatus:
+    """Of a run that was started and that somebody removed. Said to be unknown, it would be started again."""
+    return ended(key, None, started_at=None, finished_at=None, handle=container_id)
