@@ -50,7 +50,8 @@ def probe(engine: Engine, containers: Containers, key: RunKey, check: HealthChec
     address = _address(engine, record, check.port)
     if address is None:
         return Probe(
-            False, f"port {check.port} cannot be reached from here: publish it with Port({check.port})"
+            False,
+            f"port {check.port} cannot be reached from here: publish it with {_publish(engine, check.port)}",
         )
     deadline = time.monotonic() + check.timeout_s
     try:
@@ -64,11 +65,18 @@ def probe(engine: Engine, containers: Containers, key: RunKey, check: HealthChec
         return Probe(False, f"port {check.port}: {error.strerror or error}")
 
 
+def _publish(engine: Engine, port: int) -> str:
+    return f"Port({port})" if engine.local else f'Port({port}, host_ip="0.0.0.0")'
+
+
 def _address(engine: Engine, record: Mapping[str, Any], port: int) -> tuple[str, int] | None:
     """Where a port is reached: published, else at the container's own address if the engine is local."""
     binding = published(record, engine.address).get(f"{port}/tcp")
     if binding is not None:
-        return binding
+        # A remote machine's loopback is not ours, where anything else may listen at that port.
+        return (
+            binding if engine.local or not _is_loopback(binding[0]) or _is_loopback(engine.address) else None
+        )
     if not engine.local:
         return None
     settings = record.get("NetworkSettings") or {}
@@ -77,6 +85,10 @@ def _address(engine: Engine, record: Mapping[str, Any], port: int) -> tuple[str,
         return "127.0.0.1", port
     found = [network.get("IPAddress") for network in networks.values()]
     return next(((ip, port) for ip in found if ip), None)
+
+
+def _is_loopback(host: str) -> bool:
+    return host in ("localhost", "::1") or host.startswith("127.")
 
 
 def _tcp(connection: socket.socket, deadline: float) -> Probe:
