@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
+
+from minorch.ids import RunKey
 from minorch.runtimes.docker import measuring
-from minorch.runtimes.docker.containers import Known
+from minorch.runtimes.docker.containers import Containers, Known
+from minorch.runtimes.docker.engine import Engine
 
 
 def test_version_2_leaves_out_what_the_kernel_may_drop(tmp_path: Path):
@@ -50,3 +54,9 @@ def test_a_process_that_is_not_the_containers_is_not_measured():
     assert not measuring.belongs_to(os.getpid(), "f" * 64)
     assert not measuring.belongs_to(0, "f" * 64)
     assert not measuring.belongs_to(2**22 + 1, "f" * 64)
+
+
+def test_where_there_is_no_proc_nothing_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(measuring, "_PROC", tmp_path)
+    containers = Containers(Engine("unix:///absent.sock", timeout_s=1, connections=1))
+    assert measuring.measure(containers, [RunKey("a" * 32, 1, 1)]) == {}
