@@ -192,3 +192,19 @@ def test_a_root_that_others_may_write_to_is_refused(tmp_path: Path) -> None:
 def test_nobody_else_may_read_what_lies_there(runtime: ProcessRuntime, root: Path) -> None:
     runtime.start(launch(shell("exec sleep 60")))
     assert all(path.stat().st_mode & 0o077 == 0 for path in [root, *root.rglob("*")])
+
+
+def test_processes_that_the_system_hides_are_strangers(
+    runtime: ProcessRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mounted with hidepid=1, /proc lists them and lets nobody look."""
+    given = launch(shell("sleep 60"))
+    pid, real = int(runtime.start(given).handle), os.open
+
+    def hidden(path: str, flags: int, *more: int) -> int:
+        if path.startswith("/proc/") and path.endswith("/stat") and path != f"/proc/{pid}/stat":
+            raise PermissionError(1, "Operation not permitted", path)
+        return real(path, flags, *more)
+
+    monkeypatch.setattr(os, "open", hidden)
+    assert runtime.stats([given.key])[given.key].pids == 1

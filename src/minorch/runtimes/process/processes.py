@@ -78,7 +78,7 @@ def _stat(pid: int | str) -> _Stat | None:
             text = os.read(fd, 2048)
         finally:
             os.close(fd)
-    except (FileNotFoundError, ProcessLookupError):
+    except (FileNotFoundError, ProcessLookupError, PermissionError):  # or hidden, so it is a stranger's
         return None
     # The command's name is in parentheses and may hold anything, parentheses and blanks too.
     fields = text[text.rindex(b")") + 2 :].split()
