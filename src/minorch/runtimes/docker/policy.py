@@ -31,7 +31,10 @@ class DockerPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     binds: Sequence[str] = ()
-    """Directories of the host beneath which tasks may mount with ``kind="bind"``."""
+    """Directories of the host beneath which tasks may mount with ``kind="bind"``.
+
+    Who may write to one can, in the moment between the check and the start, put a link in the place of a
+    directory beneath it and so have anything mounted: share none with tasks that you do not trust."""
     volumes: bool = True
     """Whether tasks may use the engine's named volumes."""
     tmpfs: bool = True

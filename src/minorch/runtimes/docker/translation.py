@@ -132,7 +132,7 @@ def _mount(mount: Mount, policy: DockerPolicy, host: Host) -> dict[str, Any]:
         "ReadOnly": mount.read_only,
     }
     if mount.kind == "bind":
-        # What was checked is what is mounted: a link changed meanwhile does not count.
+        # A link changed after the check does not count. A directory made a link does: see DockerPolicy.binds.
         record["Source"] = bind_source(mount, policy, local=host.local, engine_socket=host.socket_path)
         record["BindOptions"] = {"Propagation": "rprivate"}
     elif mount.kind == "tmpfs":
