@@ -344,3 +344,12 @@ def test_a_log_is_followed_from_the_start_of_a_task_that_has_not_started_yet(pro
         assert list(job.tasks["then"].follow()) == ["one", "two"]
         with pytest.raises(mo.RuntimeFault, match="never started"):
             list(job.tasks["never"].follow())
+
+
+def test_the_evidence_is_short_however_long_the_lines_are(processes: ProcessRuntime):
+    line = "head -c 3000000 /dev/zero | tr '\\0' x; echo; echo the last words; exit 1"
+    with mo.Cluster(runtime=processes) as cluster:
+        job = cluster.submit(mo.Task("part", command=["sh", "-c", line]))
+        with pytest.raises(mo.JobFailed, match="the last words") as found:
+            job.result(timeout=20)
+    assert len(str(found.value)) < 2000

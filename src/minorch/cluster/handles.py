@@ -24,6 +24,9 @@ __all__ = ["ClusterAccess", "JobHandle", "TaskHandle"]
 _LOG_BYTES = 16 * 1024 * 1024
 _EVIDENCE_TASKS = 5
 _EVIDENCE_LINES = 5
+_EVIDENCE_WIDTH = 500
+"""The end of a line, which may be of any length. Far less than is read: a secret cut in two is not shown."""
+_EVIDENCE_BYTES = 256 * 1024
 
 
 _V = TypeVar("_V")
@@ -410,12 +413,15 @@ class JobHandle:
             return line
         try:
             secrets = self._access.manager.ask(lambda manager, now: manager.spec(task.id)).secrets
-            log = b"".join(self._access.runtime_of(task.node).logs(task.run_key, tail=_EVIDENCE_LINES))
+            log = b""
+            for piece in self._access.runtime_of(task.node).logs(task.run_key, tail=_EVIDENCE_LINES):
+                log = (log + piece)[-_EVIDENCE_BYTES:]
         except MinorchError:
             return line
         # What a task prints is its own affair, but an error goes to log files and trackers.
         text = redact(log.decode("utf-8", "replace"), tuple(secret.reveal() for secret in secrets.values()))
-        return line + "".join(f"\n    | {words}" for words in text.splitlines())
+        shown = (words[-_EVIDENCE_WIDTH:] for words in text.splitlines()[-_EVIDENCE_LINES:])
+        return line + "".join(f"\n    | {words}" for words in shown)
 
     def stop(self, *, wait: bool = False, timeout: float | None = None) -> None:
         """Have all of it end. From now on nothing of it starts.
