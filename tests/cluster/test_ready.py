@@ -65,3 +65,9 @@ def test_a_wrong_name_of_a_task_or_job_is_answered_with_the_nearest(cluster):
     assert list(cluster.jobs) == ["greet"]
     assert len(job.tasks) == 1
     assert "greet" in repr(job.tasks)
+
+
+def test_an_infinite_time_out_is_no_time_out(cluster):
+    job = cluster.submit(mo.Task("t", command=["true"]))
+    assert job.wait(float("inf")) is mo.JobState.COMPLETED
+    assert job.wait_ready(float("inf")) is mo.JobState.COMPLETED

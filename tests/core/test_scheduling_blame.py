@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from minorch.errors import PluginError
-from minorch.scheduling import FunctionScheduler, Scheduler
+from minorch.scheduling import FunctionScheduler, Scheduler, make_plan
 from minorch.scheduling.plan import blame
-from minorch.testing.builders import task
+from minorch.testing.builders import cluster, node, task
 
 
 class Unreadable(Exception):
@@ -41,3 +41,13 @@ def test_the_place_is_told_where_a_function_failed():
         words = blame(FunctionScheduler(price), task("t"), error)
     assert words.startswith("scheduler price failed on task ")
     assert "KeyError: 'price' (in price, test_scheduling_blame.py, line " in words
+
+
+def test_a_strategy_that_exits_spoils_its_task_and_nothing_else():
+    def leave(task, node):
+        raise SystemExit(3)
+
+    plan = make_plan(cluster([node("a")]), [[task("t")]], FunctionScheduler(leave))
+    assert [words.partition(" (in ")[0] for words in plan.broken.values()] == [
+        "scheduler leave failed on task job/t: SystemExit: 3"
+    ]

@@ -311,7 +311,7 @@ class JobHandle:
         end = manager.when_changed(self.id, check)
         try:
             check()
-            if not ready.wait(timeout):
+            if not ready.wait(_countable(timeout)):
                 raise TimeoutError(
                     f'{self._unready()} tasks of job "{self.name}" are not ready after {timeout:g} s'
                     f"{self._what_is_told()}"
@@ -347,7 +347,7 @@ class JobHandle:
         over = threading.Event()
         end = self._when_over(over.set)
         try:
-            if not over.wait(timeout):
+            if not over.wait(_countable(timeout)):
                 raise TimeoutError(f'job "{self.name}" is still {self.state} after {timeout:g} s')
         finally:
             end()
@@ -455,3 +455,8 @@ class JobHandle:
             counts[str(task.state)] = counts.get(str(task.state), 0) + 1
         tasks = ", ".join(f"{count} {state}" for state, count in counts.items())
         return f"<JobHandle {info.name} {info.state}: {tasks}>"
+
+
+def _countable(timeout: float | None) -> float | None:
+    """A time-out that the threading module takes: it refuses infinity, and more than some centuries."""
+    return None if timeout is None else min(timeout, threading.TIMEOUT_MAX)

@@ -192,7 +192,7 @@ class Planner:
             rows = [
                 (float(cost), node.index, node.name) for cost, node in zip(costs, candidates, strict=True)
             ]
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise PluginError(blame(self.scheduler, task, error)) from error
         return tuple((name, cost) for cost, _, name in sorted(rows)[:_COSTS_SHOWN])
 

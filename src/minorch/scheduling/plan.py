@@ -118,7 +118,7 @@ def make_plan(cluster: ClusterView, groups: Iterable[Iterable[TaskView]], schedu
             node, cost = ask(scheduler, task, nodes)
             updated = node.with_task(task)
             scheduler.placed(task, updated)
-        except Exception as error:  # noqa: BLE001  a plugin may raise anything; it is told in its own name
+        except (Exception, SystemExit) as error:  # noqa: BLE001  a plugin may raise anything; it is told
             broken[task.id] = blame(scheduler, task, error)
             continue
         board.update(updated)  # only now: a task that was spoilt takes no room
@@ -153,7 +153,7 @@ def _is_cost(cost: object) -> bool:
     return isinstance(cost, int | float) and not isinstance(cost, bool) and math.isfinite(cost)
 
 
-def blame(scheduler: Scheduler, task: TaskView, error: Exception) -> str:
+def blame(scheduler: Scheduler, task: TaskView, error: BaseException) -> str:
     """What a strategy did wrong, in words that name it and the task."""
     try:
         words = str(error)
@@ -167,7 +167,7 @@ def _name(scheduler: Scheduler) -> str:
     return scheduler.name if isinstance(scheduler, FunctionScheduler) else type(scheduler).__name__
 
 
-def _place(error: Exception) -> str:
+def _place(error: BaseException) -> str:
     """Where an exception was raised: the file's name alone, without the path to it."""
     trace = error.__traceback__
     if trace is None:
