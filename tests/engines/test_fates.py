@@ -30,11 +30,6 @@ def test_each_way_to_end_has_its_own_reason_and_exit_code(stage: Stage):
                     box("/no/such/thing", name="missing"),
                     box("true", name="image", image="nothing.invalid/of-the-kind:1", pull="never"),
                     box("sleep", "9", name="port", ports=[mo.Port(80, host=taken)], networks=[]),
-                    box(
-                        *("sh", "-c", "x=$(yes | head -c 100000000); echo ${#x}"),
-                        name="memory",
-                        resources=mo.Resources(memory="16MiB"),
-                    ),
                 ],
             )
         )
@@ -47,7 +42,6 @@ def test_each_way_to_end_has_its_own_reason_and_exit_code(stage: Stage):
         "missing": (failed, mo.Reason.COMMAND_NOT_FOUND, 127),
         "image": (failed, mo.Reason.IMAGE_NOT_FOUND, None),
         "port": (failed, mo.Reason.PORT_TAKEN, None),
-        "memory": (failed, mo.Reason.OOM, 137),
     }
     messages = {name: task.message for name, task in job.tasks.items()}
     assert "/no/such/thing" in messages["missing"]
@@ -57,6 +51,23 @@ def test_each_way_to_end_has_its_own_reason_and_exit_code(stage: Stage):
         job.result()
     assert "three: FAILED (exited, exit code 3)" in str(failure.value)
     assert "| bye" in str(failure.value)
+
+
+def test_a_container_that_uses_more_memory_than_its_limit_ends_by_it(stage: Stage):
+    cluster = stage.cluster()
+    hungry = box(
+        *("sh", "-c", "x=$(yes | head -c 100000000); echo ${#x}"), resources=mo.Resources(memory="16MiB")
+    )
+    for _ in range(5):  # Engine 20.10 learns of it too late now and then, and then never records it
+        job = cluster.submit(hungry)
+        assert job.wait(60) is mo.JobState.FAILED
+        task = job.tasks["part"]
+        recorded = stage.api.inspect_container(task.attempts[-1].handle)["State"]["OOMKilled"]
+        expected = mo.Reason.OOM if recorded else mo.Reason.KILLED
+        assert (task.state, task.reason, task.exit_code) == (mo.TaskState.FAILED, expected, 137)
+        if recorded:
+            return
+    pytest.fail("the engine recorded none of five ends by memory")
 
 
 def test_a_container_killed_from_outside_is_restarted_until_its_budget_is_spent(stage: Stage):
