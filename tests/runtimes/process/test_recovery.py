@@ -19,7 +19,7 @@ from minorch.contracts import RunStatus
 from minorch.ids import RunKey
 from minorch.model import Task
 from minorch.runtimes.process import ProcessRuntime
-from minorch.runtimes.process.files import Record, Root
+from minorch.runtimes.process.files import Record, Root, RunFiles
 from minorch.states import Reason
 from minorch.testing.runtime_contract import Notes, eventually
 from tests.runtimes.process.conftest import OWNER, exited, launch, shell
@@ -46,6 +46,14 @@ def crashed(root: Path, line: str, *, record_exits: bool = False) -> tuple[RunKe
         check=False,
     )
     return key, int(done.stdout)
+
+
+def claim(path: Path, key: RunKey) -> RunFiles:
+    """The files of a run that was claimed, and no more."""
+    root = Root(path)
+    files = root.files(OWNER, key)
+    root.claim(OWNER, files)
+    return files
 
 
 def gone(pid: int) -> bool:
@@ -123,7 +131,7 @@ def test_a_run_whose_record_was_never_written_is_found_by_its_environment(root: 
 
 def test_a_claim_without_a_process_is_never_started_again(root: Path) -> None:
     key = RunKey(uuid.uuid4().hex, 1, 1)
-    os.close(Root(root).files(OWNER, key).claim())
+    claim(root, key)
     runtime = ProcessRuntime(root)
     status = runtime.start(launch(shell("true"), key))
     assert (status.phase, status.exit_code, status.reason) == ("exited", None, Reason.EXIT_UNKNOWN)
@@ -134,9 +142,10 @@ def test_a_pid_that_was_used_again_is_not_touched(root: Path) -> None:
     stranger = subprocess.Popen(["sleep", "60"], start_new_session=True)
     try:
         key = RunKey(uuid.uuid4().hex, 1, 1)
-        files = Root(root).files(OWNER, key)
-        os.close(files.claim())
-        files.append(Record(pid=stranger.pid, birth="another", started_at=time.time(), workdir="/"))
+        files = claim(root, key)
+        files.append(
+            Record(run=files.name, pid=stranger.pid, birth="another", started_at=time.time(), workdir="/")
+        )
         runtime = ProcessRuntime(root)
         assert exited(runtime, key).reason is Reason.EXIT_UNKNOWN
         runtime.terminate(key)
@@ -151,10 +160,9 @@ def test_a_pid_that_was_used_again_is_not_touched(root: Path) -> None:
 
 def test_a_half_written_record_does_not_count(root: Path) -> None:
     key = RunKey(uuid.uuid4().hex, 1, 1)
-    files = Root(root).files(OWNER, key)
-    fd = files.claim()
-    os.write(fd, msgspec.json.encode(Record(pid=1, birth="x", started_at=0.0, workdir="/"))[:20])
-    os.close(fd)
+    files = claim(root, key)
+    record = Record(run=files.name, pid=1, birth="x", started_at=0.0, workdir="/")
+    Path(files.record).write_bytes(msgspec.json.encode(record)[:-20])
     assert files.read() == (None, None)
 
 
@@ -202,50 +210,12 @@ def test_a_run_that_could_not_be_started_is_never_listed_as_one_that_ended(runti
     assert runtime._runs == {}
 
 
-def left_over(root: Root) -> str:
-    """An empty record that is left over of an earlier run."""
-    files = root.files(OWNER, RunKey(uuid.uuid4().hex, 1, 1))
-    os.close(root.claim(OWNER, files))
-    root.remove(OWNER, files)
-    (spare,) = (path for path in Path(root.path).rglob(".spare-*") if path.is_file())
-    return str(spare)
-
-
-def test_a_claim_is_new_also_where_its_file_is_left_over(tmp_path: Path) -> None:
+def test_a_claim_is_new_also_where_its_directory_is_left_over(tmp_path: Path) -> None:
     root = Root(tmp_path)
-    os.utime(left_over(root), (0, 0))
+    first = claim(tmp_path, RunKey(uuid.uuid4().hex, 1, 1))
+    root.remove(OWNER, first)
+    (spare,) = tmp_path.rglob(".spare-*")
+    os.utime(spare, (0, 0))
     files = root.files(OWNER, RunKey(uuid.uuid4().hex, 1, 1))
-    os.close(root.claim(OWNER, files))
+    root.claim(OWNER, files)
     assert files.age_s < 60
-
-
-def test_a_claim_holds_though_another_process_tidied_its_file_away_meanwhile(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    root, link = Root(tmp_path), os.link
-    left_over(root)
-
-    def tidied_after(source: str, target: str) -> None:
-        link(source, target)
-        os.unlink(source)
-
-    monkeypatch.setattr(os, "link", tidied_after)
-    files = root.files(OWNER, RunKey(uuid.uuid4().hex, 1, 1))
-    os.close(root.claim(OWNER, files))
-    assert files.there
-
-
-def test_where_there_are_no_links_a_claim_is_a_new_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refused(source: str, target: str) -> None:
-        raise PermissionError(1, "Operation not permitted", source)
-
-    root = Root(tmp_path)
-    left_over(root)
-    monkeypatch.setattr(os, "link", refused)
-    files = root.files(OWNER, RunKey(uuid.uuid4().hex, 1, 1))
-    os.close(root.claim(OWNER, files))
-    assert files.there
-    with pytest.raises(FileExistsError):
-        root.claim(OWNER, files)

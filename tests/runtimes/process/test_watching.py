@@ -6,12 +6,14 @@ import errno
 import os
 import threading
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from minorch.errors import RuntimeFault
 from minorch.runtimes.process import ProcessRuntime, processes
+from minorch.runtimes.process.files import RunFiles
 from minorch.testing.runtime_contract import Notes, eventually
 from tests.runtimes.process.conftest import OWNER, exited, launch, shell
 
@@ -26,19 +28,26 @@ def test_an_end_without_a_free_file_descriptor_is_told_once_there_is_one(
     runtime.watch(OWNER, notes)
     given = launch(shell("sleep 0.1; exit 7"))
     runtime.start(given)
-    real, tries = processes.birth, 0
+    tries = 0
 
-    def none_left(pid: int) -> str | None:
-        nonlocal tries
-        tries += 1
-        if tries <= 3:
-            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-        return real(pid)
+    def none_left_at_first(real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            nonlocal tries
+            tries += 1
+            if tries <= 3:
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+            return real(*args, **kwargs)
 
-    monkeypatch.setattr(processes, "birth", none_left)
+        return call
+
+    monkeypatch.setattr(processes, "birth", none_left_at_first(processes.birth))
+    monkeypatch.setattr(RunFiles, "open_record", none_left_at_first(RunFiles.open_record))
     eventually(lambda: notes.exit_of(given.key))
     assert exited(runtime, given.key).exit_code == 7
     assert tries > 3
+    _, written = runtime._find(given.key).files.read()
+    assert written is not None
+    assert written.code == 7
 
 
 def test_a_watch_that_is_closed_as_it_begins_is_told_nothing(

@@ -170,6 +170,10 @@ class Exits(Generic[_W]):
             return Ending.exited(result.si_status)
         return Ending.signalled(result.si_status)
 
+    def holds(self, process: _W) -> bool:
+        """Whether its number stays its own until :meth:`reap`, if it was ours to wait for."""
+        return process in self._fds
+
     def reap(self, process: _W) -> None:
         """Let the operating system forget it, and watch it no longer."""
         self._polled.discard(process)

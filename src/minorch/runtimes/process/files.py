@@ -2,21 +2,24 @@
 
 ::
 
-    <root>/<cluster id>/<node>/<run's name>.run     the record: a line of JSON, and a line when it ended
-    <root>/<cluster id>/<node>/<run's name>.log     what it wrote; an older half in .log.1
-    <root>/<cluster id>/<node>/<run's name>.work/   its working directory
+    <root>/<cluster id>/<node>/<run's name>/run     the record: a line of JSON, and a line when it ended
+    <root>/<cluster id>/<node>/<run's name>/log     what it wrote; an older half in log.1
+    <root>/<cluster id>/<node>/<run's name>/work/   its working directory
 
-The record is made exclusively and before all else, so it is the claim: whoever made it may start the
-run, nobody else ever.  It goes last, so as long as there is a trace of a run the trace is true.
+The directory is prepared under another name and renamed to the run's, which fails where there is one.
+So it is the claim: whoever renamed it may start the run, nobody else ever, and a claim is never found
+without its files.  It is renamed away before anything in it goes, so the trace of a run is whole or gone.
 
-A directory for each run would be neater, but on ext4 a file in a new directory takes 600 us to make
-against 20 us beside others, and the directory itself 350 us to make and remove.  For the same reason an
-empty working directory is passed on to the next run (renamed, 20 us).
+Making and removing the five inodes of a run can cost more than all the rest of a short one (1 ms on an
+ext4 without a journal), so a directory whose log and working directory are empty serves the next run.
+Its record does too, as it is: emptying it would make ext4 write it out at once (0.1 ms).  That is why
+each line of a record names its run.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import re
@@ -38,15 +41,20 @@ from minorch.ids import RunKey, check_id, check_name
 __all__ = ["Record", "Root", "RunFiles", "default_root"]
 
 _RUN: Final = re.compile(r"minorch-([0-9a-f]{32})-([1-9][0-9]{0,8})-([1-9][0-9]{0,8})\Z")
-_EXIT: Final = re.compile(rb"([0-9]{1,3})( signal)?\Z")
+_EXIT: Final = re.compile(rb"(minorch-[0-9a-f-]+) ([0-9]{1,3})( signal)?\Z")
 _SPARE: Final = ".spare-"
 _MOST_SPARE: Final = 512
+_LONGEST_RECORD: Final = 1 << 14
+"""In bytes; a longer one, of some fifty runs, is not used again."""
 _FLAGS: Final = os.O_CLOEXEC | os.O_NOFOLLOW
+_APPEND: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | _FLAGS
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
     """What must be known of a run to find it again after a restart."""
 
+    run: str
+    """Its name: a record is used again, and what it says of another run does not count."""
     pid: int
     birth: str
     started_at: float
@@ -77,74 +85,48 @@ def default_root() -> Path:
 class RunFiles:
     """The files of one run."""
 
-    __slots__ = ("log", "record", "work")
+    __slots__ = ("log", "name", "path", "record", "work")
 
-    def __init__(self, path: str) -> None:
-        self.record = f"{path}.run"
-        self.log = f"{path}.log"
-        self.work = f"{path}.work"
-
-    def claim(self, spare: str | None = None) -> int:
-        """Make the record, empty, and return it opened for appending.
-
-        Args:
-            spare: an empty file to make it of, which costs less than a new one.
-
-        Raises:
-            FileExistsError: somebody else has; the run may have been started.
-        """
-        if spare is not None and self._claim_with(spare):
-            return os.open(self.record, os.O_WRONLY | os.O_APPEND | _FLAGS)
-        try:
-            return _create(self.record)
-        except FileNotFoundError:
-            _make_private(os.path.dirname(self.record))
-            return _create(self.record)
-
-    def _claim_with(self, spare: str) -> bool:
-        """Make the record of *spare*; False if that cannot be: it was tidied away, or there are no links."""
-        try:
-            os.link(spare, self.record)  # fails where there is one, as O_EXCL does
-            return True
-        except FileExistsError:
-            raise
-        except OSError:
-            return False
-        finally:
-            with contextlib.suppress(FileNotFoundError):  # another process tidied it away, linked or not
-                os.unlink(spare)
-
-    def create_log(self, spare: str | None = None) -> int:
-        """Make the log, of an empty *spare* file if there is one, and return it opened for appending."""
-        if spare is not None:
-            with contextlib.suppress(FileNotFoundError):  # somebody tidied it away
-                os.rename(spare, self.log)
-                return os.open(self.log, os.O_WRONLY | os.O_APPEND | _FLAGS)
-        return _create(self.log)
+    def __init__(self, parent: str, name: str) -> None:
+        self.name = name
+        self.path = f"{parent}/{name}"
+        self.record = f"{self.path}/run"
+        self.log = f"{self.path}/log"
+        self.work = f"{self.path}/work"
 
     @property
     def there(self) -> bool:
         """Whether there is a trace of the run."""
-        return os.path.lexists(self.record)
+        return os.path.lexists(self.path)
 
     @property
     def age_s(self) -> float:
-        """How long ago the record was made or last written to."""
+        """How long ago it was claimed."""
         try:
-            # Not st_mtime: a record that is made of a left-over one keeps the time that one was emptied.
-            return time.time() - os.stat(self.record, follow_symlinks=False).st_ctime
+            # Not st_mtime: it is of when something was made in it, perhaps for another run.
+            return time.time() - os.stat(self.path, follow_symlinks=False).st_ctime
         except FileNotFoundError:
             return float("inf")
 
+    def open_record(self) -> int:
+        """Open the record for appending."""
+        return os.open(self.record, _APPEND, 0o600)
+
+    def open_log(self) -> int:
+        """Open the log for appending."""
+        return os.open(self.log, _APPEND, 0o600)
+
     def append(self, line: Record | str) -> None:
         """Write a line to the record, in one piece."""
-        fd = os.open(self.record, os.O_WRONLY | os.O_APPEND | _FLAGS)
-        with contextlib.closing(open(fd, "ab", buffering=0)):
+        fd = self.open_record()
+        try:
             write_line(fd, line)
+        finally:
+            os.close(fd)
 
     def append_exit(self, code: int, *, by_signal: bool) -> None:
         """Keep how it ended for whoever asks after a restart."""
-        self.append(f"{code} signal" if by_signal else f"{code}")
+        self.append(f"{self.name} {code} signal" if by_signal else f"{self.name} {code}")
 
     def read(self) -> tuple[Record | None, WrittenExit | None]:
         """What was recorded, and how it ended if that was; what was not written to its end does not count."""
@@ -157,16 +139,21 @@ class RunFiles:
             return None, None
         for line in lines:
             if match := _EXIT.match(line):
-                ended = ended or WrittenExit(int(match[1]), match[2] is not None, written_at)
+                if match[1].decode() == self.name:
+                    ended = ended or WrittenExit(int(match[2]), match[3] is not None, written_at)
             else:
                 with contextlib.suppress(msgspec.DecodeError):
-                    record = _decode_record(line)
+                    found = _decode_record(line)
+                    record = found if found.run == self.name else record
         return record, ended
 
 
 def write_line(fd: int, line: Record | str) -> None:
-    """Write a line to an open record, in one piece, so that no reader sees a part of it for long."""
-    os.write(fd, (line.encode() if isinstance(line, str) else _encode(line)) + b"\n")
+    """Write a line to an open record, in one piece, so that no reader sees a part of it for long.
+
+    It begins with an end of line too: before it may be one that a full disk cut off.
+    """
+    os.write(fd, b"\n%b\n" % (line.encode() if isinstance(line, str) else _encode(line)))
 
 
 def _make_private(path: str) -> None:
@@ -174,10 +161,6 @@ def _make_private(path: str) -> None:
     for place in (os.path.dirname(path), path):
         with contextlib.suppress(FileExistsError):
             os.mkdir(place, 0o700)
-
-
-def _create(path: str) -> int:
-    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | _FLAGS, 0o600)
 
 
 class Root:
@@ -194,9 +177,8 @@ class Root:
             )
         self._lock = threading.Lock()
         self._paths: dict[Owner, str] = {}
-        self._spare: dict[tuple[str, str], list[str]] = {}
-        """Empty working directories and records to use again, by owner's directory and kind: a new inode
-        can cost more than all the rest of a short run (0.5 ms on an ext4 without a journal)."""
+        self._spare: dict[str, list[str]] = {}
+        """Directories to use again, by that of their owner."""
         self._numbers = iter(range(1 << 62))
 
     def _owner_path(self, owner: Owner) -> str:
@@ -212,15 +194,15 @@ class Root:
 
     def files(self, owner: Owner, key: RunKey) -> RunFiles:
         """Where the run of *owner* lies, or would."""
-        return RunFiles(f"{self._owner_path(owner)}/{_checked_name(key)}")
+        return RunFiles(self._owner_path(owner), _checked_name(key))
 
     def find(self, key: RunKey) -> tuple[Owner, RunFiles] | None:
         """Look for a run among all owners."""
         name = _checked_name(key)
         for cluster in _directories(self.path):
             for node in _directories(f"{self.path}/{cluster}"):
-                files = RunFiles(f"{self.path}/{cluster}/{node}/{name}")
-                if os.path.lexists(files.record):
+                files = RunFiles(f"{self.path}/{cluster}/{node}", name)
+                if files.there:
                     return Owner(cluster, node), files
         return None
 
@@ -229,71 +211,79 @@ class Root:
         parent = self._owner_path(owner)
         with contextlib.suppress(FileNotFoundError):
             for name in sorted(os.listdir(parent)):
-                if name.endswith(".run") and (match := _RUN.match(name[:-4])):
-                    key = RunKey(match[1], int(match[2]), int(match[3]))
-                    yield key, RunFiles(f"{parent}/{name[:-4]}")
+                if match := _RUN.match(name):
+                    yield RunKey(match[1], int(match[2]), int(match[3])), RunFiles(parent, name)
 
-    def make_work(self, owner: Owner, files: RunFiles) -> None:
-        """Make the working directory, from an empty one that is left over if there is one."""
-        left_over = self._take_spare(self._owner_path(owner), "work")
-        if left_over is not None:
-            with contextlib.suppress(OSError):  # somebody tidied it away
-                os.rename(left_over, files.work)
-                return
-        os.mkdir(files.work, 0o700)
-
-    def create_log(self, owner: Owner, files: RunFiles) -> int:
-        """Make a run's log, as :meth:`RunFiles.create_log` does, of one that is left over if there is one."""
-        return files.create_log(self._take_spare(self._owner_path(owner), "log"))
-
-    def claim(self, owner: Owner, files: RunFiles) -> int:
-        """Claim a run, as :meth:`RunFiles.claim` does, with a record that is left over if there is one."""
-        return files.claim(self._take_spare(self._owner_path(owner), "run"))
-
-    def remove(self, owner: Owner, files: RunFiles) -> None:
-        """Remove all files of a run, its record last.
+    def claim(self, owner: Owner, files: RunFiles) -> None:
+        """Make all files of a run, unless somebody has.
 
         Raises:
-            OSError: something in its working directory cannot be removed; nothing of it is lost then.
+            FileExistsError: somebody has; the run may have been started.
         """
         parent = self._owner_path(owner)
-        self._remove_work(parent, files.work)
-        with contextlib.suppress(FileNotFoundError):
-            if not (_empty_if_unused(files.log) and self._keep(parent, "log", files.log)):
-                os.unlink(files.log)
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(f"{files.log}.1")
-        with contextlib.suppress(FileNotFoundError):
-            os.truncate(files.record, 0)
-            if not self._keep(parent, "run", files.record):
-                os.unlink(files.record)
+        while (spare := self._take_spare(parent)) is not None:
+            try:
+                self._rename(parent, spare, files)
+                return
+            except FileNotFoundError:  # another process tidied it away
+                continue
+        self._rename(parent, self._prepare(parent), files)
 
-    def _remove_work(self, parent: str, work: str) -> None:
+    def _prepare(self, parent: str) -> str:
+        """Make the directory of a run, under a name that is no run's."""
+        path = f"{parent}/{self._spare_name()}"
         try:
-            found = os.lstat(work)
+            os.mkdir(path, 0o700)
         except FileNotFoundError:
-            return
-        if not stat.S_ISDIR(found.st_mode):  # its task put something else there
-            os.unlink(work)
-        elif found.st_mode != stat.S_IFDIR | 0o700 or os.listdir(work):
-            shutil.rmtree(work)  # follows no symbolic link
-        elif not self._keep(parent, "work", work):
-            os.rmdir(work)
+            _make_private(parent)
+            os.mkdir(path, 0o700)
+        try:
+            os.mkdir(f"{path}/work", 0o700)
+            for name in ("run", "log"):
+                os.close(os.open(f"{path}/{name}", _APPEND, 0o600))
+        except BaseException:
+            shutil.rmtree(path, ignore_errors=True)
+            raise
+        return path
 
-    def _keep(self, parent: str, kind: str, path: str) -> bool:
-        """Put something empty aside to be used again; False if there is enough of it."""
+    def _rename(self, parent: str, prepared: str, files: RunFiles) -> None:
+        try:
+            os.rename(prepared, files.path)
+        except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                self._keep(parent, prepared)
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), files.path) from None
+            raise
+
+    def remove(self, owner: Owner, files: RunFiles) -> None:
+        """Remove all files of a run.
+
+        Raises:
+            OSError: something in its working directory cannot be removed; nothing else of it is lost then.
+        """
+        parent = self._owner_path(owner)
+        with contextlib.suppress(FileNotFoundError):
+            as_new = _empty_work(files.work)
+            left_over = f"{parent}/{self._spare_name()}"
+            os.rename(files.path, left_over)
+            if not (as_new and _can_serve_again(left_over) and self._keep(parent, left_over)):
+                shutil.rmtree(left_over)
+
+    def _spare_name(self) -> str:
+        return f"{_SPARE}{os.getpid()}-{next(self._numbers)}"
+
+    def _keep(self, parent: str, path: str) -> bool:
+        """Put a directory aside to be used again; False if there is enough of them."""
         with self._lock:
-            spare = self._spare.setdefault((parent, kind), [])
+            spare = self._spare.setdefault(parent, [])
             if len(spare) >= _MOST_SPARE:
                 return False
-            kept = f"{parent}/{_SPARE}{os.getpid()}-{next(self._numbers)}"
-            os.rename(path, kept)
-            spare.append(kept)
+            spare.append(path)
             return True
 
-    def _take_spare(self, parent: str, kind: str) -> str | None:
+    def _take_spare(self, parent: str) -> str | None:
         with self._lock:
-            spare = self._spare.get((parent, kind))
+            spare = self._spare.get(parent)
             return spare.pop() if spare else None
 
     def tidy(self) -> None:
@@ -304,10 +294,44 @@ class Root:
         for path in owners:
             with contextlib.suppress(OSError):
                 for name in os.listdir(path):
-                    if name.startswith(_SPARE):  # ours, or of a process that crashed
-                        _remove_empty(f"{path}/{name}")
+                    if name.startswith(_SPARE):  # ours, of a process that crashed, or of one that lives
+                        self._tidy_away(path, name)
                 os.rmdir(path)
                 os.rmdir(os.path.dirname(path))
+
+    def _tidy_away(self, parent: str, name: str) -> None:
+        """Remove a directory, under a new name: nobody may make a run of it half-way."""
+        renamed = f"{parent}/{self._spare_name()}"
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(f"{parent}/{name}", renamed)
+            shutil.rmtree(renamed)
+
+
+def _empty_work(work: str) -> bool:
+    """Remove what lies in a working directory; False if it is not as if new after that."""
+    try:
+        found = os.lstat(work)
+    except FileNotFoundError:
+        return False
+    if not stat.S_ISDIR(found.st_mode):  # its task put something else there
+        os.unlink(work)
+    elif found.st_mode != stat.S_IFDIR | 0o700 or os.listdir(work):
+        shutil.rmtree(work)  # follows no symbolic link
+    else:
+        return True
+    return False
+
+
+def _can_serve_again(path: str) -> bool:
+    """Whether the files in this directory can be another run's; its log is emptied then."""
+    try:
+        return (
+            not os.path.lexists(f"{path}/log.1")
+            and os.stat(f"{path}/run", follow_symlinks=False).st_size <= _LONGEST_RECORD
+            and _empty_if_unused(f"{path}/log")
+        )
+    except OSError:
+        return False
 
 
 def _empty_if_unused(path: str) -> bool:
@@ -321,20 +345,13 @@ def _empty_if_unused(path: str) -> bool:
     try:
         fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)  # told if somebody opens it now; ignored by default
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_WRLCK)
-        os.ftruncate(fd, 0)
-        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+        if os.fstat(fd).st_size:
+            os.ftruncate(fd, 0)
     except OSError:
         return False
     finally:
-        os.close(fd)
+        os.close(fd)  # which ends the lease
     return True
-
-
-def _remove_empty(path: str) -> None:
-    if stat.S_ISDIR(os.lstat(path).st_mode):
-        os.rmdir(path)
-    else:
-        os.unlink(path)
 
 
 def _checked_name(key: RunKey) -> str:

@@ -103,13 +103,18 @@ def birth(pid: int) -> str | None:
         return None
 
 
-def signal_group(pid: int, born: str, number: signal.Signals) -> None:
+def signal_group(pid: int, born: str | None, number: signal.Signals) -> None:
     """Send a signal to every process of the group that *pid* led, unless the pid was used again.
+
+    Args:
+        pid: the group's leader.
+        born: its birth; None: it cannot have been used again.
+        number: which signal.
 
     While survivors of the group live, the kernel gives its number to nobody else; so a number that
     is a stranger's now means that there are none.
     """
-    if birth(pid) in (born, None):
+    if born is None or birth(pid) in (born, None):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(pid, number)
 

@@ -5,6 +5,7 @@ Its lock orders a signal against the reaping of its process: after that, the num
 
 from __future__ import annotations
 
+import errno
 import logging
 import signal
 import threading
@@ -22,7 +23,7 @@ from minorch.states import Reason
 __all__ = ["Run"]
 
 _log: Final = logging.getLogger(__name__)
-_GONE: Final = Record(pid=0, birth="", started_at=0.0, workdir="/")
+_GONE: Final = Record(run="", pid=0, birth="", started_at=0.0, workdir="/")
 
 
 class Run:
@@ -93,7 +94,8 @@ class Run:
         with self.lock:
             ending = exits.peek(self)
             finished_at = time.time()
-            processes.signal_group(self.pid, self.born, signal.SIGKILL)
+            zombie = ending.exit_code is not None and exits.holds(self)
+            processes.signal_group(self.pid, None if zombie else self.born, signal.SIGKILL)
             if ending.exit_code is None or self._supervised:
                 written, _ = self._read(self.files.read()[1])
                 if written.exit_code is not None:
@@ -120,7 +122,10 @@ class Run:
     def _write_down(self, ending: Ending) -> None:
         try:
             self.files.append_exit(ending.exit_code or 0, by_signal=ending.reason is Reason.KILLED)
-        except OSError as error:  # it is known for as long as this runtime lives
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):  # soon there may be a file descriptor again
+                raise
+            # It is known for as long as this runtime lives.
             _log.warning("how %s ended could not be written down: %s", self.key.name, error)
 
     def _end(self, ending: Ending, finished_at: float | None) -> RunStatus:

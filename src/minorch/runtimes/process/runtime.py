@@ -23,7 +23,7 @@ from minorch.ids import RunKey
 from minorch.model import HealthCheck, Task, TaskStats
 from minorch.resources import Resources
 from minorch.runtimes.process import processes
-from minorch.runtimes.process.files import Record, Root, RunFiles, WrittenExit, default_root, write_line
+from minorch.runtimes.process.files import Record, Root, RunFiles, WrittenExit, default_root
 from minorch.runtimes.process.ports import Ports, port_variables
 from minorch.runtimes.process.probing import probe_command, probe_port
 from minorch.runtimes.process.refusals import refuse_unless_possible
@@ -132,7 +132,7 @@ class ProcessRuntime:
     def _start(self, run: Run, launch: Launch) -> RunStatus:
         refuse_unless_possible(launch.task)
         try:
-            claim = self._root.claim(run.owner, run.files)
+            self._root.claim(run.owner, run.files)
         except FileExistsError:  # if nothing is left of it by now, whoever claimed it could not start it
             return self._recover(run) or self._start(run, launch)
         except OSError as error:
@@ -141,13 +141,11 @@ class ProcessRuntime:
             record = self._spawn(run, launch)
             # It runs now. Where this cannot be written, it is found again by its environment.
             with contextlib.suppress(OSError):
-                write_line(claim, record)
+                run.files.append(record)
         except StartFailed:  # and on nothing else: after that it may run, and the claim is its only trace
             with contextlib.suppress(OSError):
                 self._root.remove(run.owner, run.files)
             raise
-        finally:
-            os.close(claim)
         run.has_started(record)
         status = run.status
         self._watcher.add(run)
@@ -166,6 +164,7 @@ class ProcessRuntime:
             self._ports.give_back(ports)
             raise (error if isinstance(error, StartFailed) else _no_files(error)) from None
         return Record(
+            run=run.files.name,
             pid=pid,
             birth=processes.birth(pid) or "",
             started_at=started_at,
@@ -177,9 +176,7 @@ class ProcessRuntime:
     def _spawn_in(
         self, run: Run, task: Task, workdir: str, environment: Mapping[str, str], supervised: bool
     ) -> int:
-        if task.workdir is None:
-            self._root.make_work(run.owner, run.files)
-        log = self._root.create_log(run.owner, run.files)
+        log = run.files.open_log()
         try:
             return spawn(
                 (*(task.entrypoint or ()), *task.command),
@@ -187,7 +184,7 @@ class ProcessRuntime:
                 workdir=workdir,
                 log=log,
                 memory=task.resources.memory,
-                record=run.files.record if supervised else None,
+                record=run.files if supervised else None,
             )
         finally:
             os.close(log)
@@ -375,6 +372,7 @@ class ProcessRuntime:
         if not leaders or (born := processes.birth(leaders[0])) is None:
             return None, written
         record = Record(
+            run=run.files.name,
             pid=leaders[0],
             birth=born,
             started_at=time.time(),

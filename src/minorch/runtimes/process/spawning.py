@@ -25,6 +25,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from minorch.errors import StartFailed
+from minorch.runtimes.process.files import RunFiles
 
 __all__ = ["base_environment", "can_be_supervised", "spawn"]
 
@@ -34,8 +35,8 @@ _SHELL_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 # A trap that does something is reset in what the shell starts, one that ignores ('') would be inherited.
 # The shell acts on it only after the command has ended: a signal to the group reaches the command alone.
 _SUPERVISE: Final = (
-    "record=$1; shift; trap : TERM INT HUP QUIT USR1 USR2 ALRM; "
-    '"$@"; code=$?; echo "$code" >>"$record"; exit "$code"'
+    "run=$1 record=$2; shift 2; trap : TERM INT HUP QUIT USR1 USR2 ALRM; "
+    '"$@"; code=$?; printf "\\n%s\\n" "$run $code" >>"$record"; exit "$code"'
 )
 
 
@@ -59,7 +60,7 @@ def spawn(
     workdir: str,
     log: int,
     memory: int = 0,
-    record: str | None = None,
+    record: RunFiles | None = None,
 ) -> int:
     """Start *command* in a session of its own and return its pid.
 
@@ -69,7 +70,7 @@ def spawn(
         workdir: where it starts.
         log: file descriptor for its output and errors.
         memory: limit in bytes; 0: none.
-        record: where a supervisor writes the exit code; None: without supervisor.
+        record: the run whose exit code a supervisor writes down; None: without supervisor.
 
     Raises:
         StartFailed: it was not started.
@@ -103,14 +104,14 @@ def spawn(
 
 
 def _through_shell(
-    argv: list[str], environment: Mapping[str, str], workdir: str, memory: int, record: str | None
+    argv: list[str], environment: Mapping[str, str], workdir: str, memory: int, record: RunFiles | None
 ) -> list[str]:
     program = _find(argv[0], environment["PATH"], workdir)
     # Refused is better than not limited: without `||` a shell that cannot set a limit goes on.
     script = f"ulimit -d {max(1, memory // 1024)} || exit 126; " if memory else ""
     if record is None:
         return [_SHELL, "-c", f'{script}exec "$@"', "sh", program, *argv[1:]]
-    return [_SHELL, "-c", script + _SUPERVISE, "sh", record, program, *argv[1:]]
+    return [_SHELL, "-c", script + _SUPERVISE, "sh", record.name, record.record, program, *argv[1:]]
 
 
 def _find(program: str, path: str, workdir: str) -> str:
