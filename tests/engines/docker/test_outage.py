@@ -141,6 +141,12 @@ def test_an_engine_that_is_killed_and_comes_back_is_listed_anew(second_engine: S
         story.api.close()
 
 
+def frozen(pid: int) -> bool:
+    """Whether every thread of a process stands still; the signal takes a moment to reach them all."""
+    stats = (path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/stat"))
+    return all(text.rpartition(")")[2].split()[0] == "T" for text in stats)
+
+
 def test_a_frozen_engine_is_unavailable_and_its_watch_recovers(
     second_engine: SecondEngine, monkeypatch: pytest.MonkeyPatch
 ):
@@ -154,6 +160,7 @@ def test_a_frozen_engine_is_unavailable_and_its_watch_recovers(
     try:
         assert told.get(timeout=PATIENCE_S) is None
         daemon.suspend()
+        eventually(lambda: frozen(daemon.pid), "all its threads to stop")
         with pytest.raises(EngineUnavailable, match="in time"):
             runtime.list_runs(OWNER)
         eventually(lambda: watch._stream is None, "the end of the silent stream")  # type: ignore[attr-defined]
