@@ -81,6 +81,8 @@ if TYPE_CHECKING:
         TaskStats as TaskStats,
     )
     from minorch.plugins import (
+        FilterFunction as FilterFunction,
+        FilterPlugin as FilterPlugin,
         Registry as Registry,
         RuntimePlugin as RuntimePlugin,
         SchedulerPlugin as SchedulerPlugin,
@@ -182,6 +184,8 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
         "TaskStats",
     ),
     "minorch.plugins": (
+        "FilterFunction",
+        "FilterPlugin",
         "Registry",
         "RuntimePlugin",
         "SchedulerPlugin",

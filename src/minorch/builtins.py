@@ -29,13 +29,17 @@ if TYPE_CHECKING:
 __all__ = ["default_registry"]
 
 
-def default_registry() -> Registry:
+def default_registry(*, installed: bool = False) -> Registry:
     """Return a new registry with the built-in schedulers, runtimes and stores, and nothing else.
+
+    Args:
+        installed: whether a name that is not registered is looked for among installed packages, as in the
+            registry that a cluster makes for itself.
 
     >>> [info.name for info in default_registry().describe() if info.kind == "scheduler"]
     ['round-robin', 'least-loaded', 'epvm', 'bin-pack', 'spread', 'random']
     """
-    registry = Registry()
+    registry = Registry(installed=installed)
     registry.register(sys.modules[__name__], "minorch", origin="built in")
     return registry
 

@@ -11,6 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from minorch.builtins import default_registry
+from minorch.cluster import Cluster
+from minorch.errors import UnknownPlugin, UsageError
+from minorch.model import Task
 from minorch.plugins import Registry
 from minorch.scheduling import Scheduler
 
@@ -131,3 +135,110 @@ def test_an_entry_point_of_no_known_package_is_loaded_all_the_same(
     monkeypatch.setattr(metadata, "entry_points", lambda group: [point])
     (info,) = Registry().load_entry_points()
     assert info.origin == "entry point of an unknown package"
+
+
+# -- a name that nobody registered ---------------------------------------------------------------------------
+
+WATCHES = """
+    from minorch.plugins import StorePlugin, hookimpl
+    from minorch.stores.memory import MemoryStore
+
+    EVENTS = []
+
+    @hookimpl
+    def minorch_stores():
+        yield StorePlugin("watching", lambda url=None: MemoryStore())
+
+    @hookimpl
+    def minorch_on_event(event):
+        EVENTS.append(event.kind)
+"""
+
+
+def test_a_cluster_finds_an_installed_plugin_by_name(install: Install):
+    install("minorch_test_good", GOOD.format(name="mine"), good="minorch_test_good")
+    with Cluster(runtime="process", scheduler="mine") as cluster:
+        cluster.submit(Task("t", command=["true"])).result(timeout=60)
+        (found,) = (info for info in cluster.registry.describe() if info.name == "mine")
+    assert found.origin == "entry point of minorch_test_good 1.0"
+
+
+def test_a_cluster_finds_an_installed_store_by_its_url(install: Install):
+    install("minorch_test_watches", WATCHES, watches="minorch_test_watches")
+    with Cluster(runtime="process", store="watching://somewhere") as cluster:
+        cluster.submit(Task("t", command=["true"])).result(timeout=60)
+    assert "job_completed" in sys.modules["minorch_test_watches"].EVENTS
+
+
+def test_no_package_is_loaded_for_a_name_that_is_registered(install: Install):
+    install("minorch_test_good", GOOD.format(name="mine"), good="minorch_test_good")
+    with Cluster(runtime="process", scheduler="spread"):
+        pass
+    assert "minorch_test_good" not in sys.modules
+
+
+def test_the_package_that_is_called_so_is_asked_first_and_then_no_other(install: Install):
+    install("minorch_test_a", GOOD.format(name="mine"), a="minorch_test_a")
+    install("minorch_test_mine", GOOD.format(name="mine"), mine="minorch_test_mine")
+    registry = default_registry(installed=True)
+    assert type(registry.make_scheduler("mine")).__module__ == "minorch_test_mine"
+    assert "minorch_test_a" not in sys.modules
+
+
+def test_only_the_plugin_that_offers_the_name_is_registered(install: Install):
+    install("minorch_test_good", GOOD.format(name="mine"), z_good="minorch_test_good")
+    install("minorch_test_watches", WATCHES, a_watches="minorch_test_watches")
+    registry = Registry(installed=True)
+    registry.make_scheduler("mine")
+    assert [info.name for info in registry.describe()] == ["mine"]  # nobody watches
+
+
+def test_two_packages_that_offer_one_name_are_both_named(install: Install):
+    install("minorch_test_a", GOOD.format(name="mine"), a="minorch_test_a")
+    install("minorch_test_b", GOOD.format(name="mine"), b="minorch_test_b")
+    with pytest.raises(UsageError) as caught:
+        Registry(installed=True).make_scheduler("mine")
+    assert str(caught.value) == (
+        '"a" (entry point of minorch_test_a 1.0) and "b" (entry point of minorch_test_b 1.0) offer a '
+        'scheduler "mine"; register the one that you want'
+    )
+
+
+def test_a_name_that_no_package_offers_tells_the_nearest_and_what_is_broken(
+    install: Install, caplog: pytest.LogCaptureFixture
+):
+    install("minorch_test_bad", "import no_such_module", bad="minorch_test_bad")
+    install("minorch_test_good", GOOD.format(name="mine"), good="minorch_test_good")
+    registry = Registry(installed=True)
+    with pytest.raises(UnknownPlugin) as caught:
+        registry.make_scheduler("mime")
+    assert str(caught.value) == (
+        'no scheduler is called "mime"; did you mean "mine"? Known: mine. Register yours with '
+        "registry.add_scheduler(), or install a package that offers it. Installed, but broken: bad (entry "
+        "point of minorch_test_bad 1.0): ModuleNotFoundError: No module named 'no_such_module'"
+    )
+    assert caplog.messages == ["plugin bad (entry point of minorch_test_bad 1.0) was skipped"]
+    assert [(info.kind, info.name) for info in registry.describe()] == [("broken", "bad")]
+
+
+def test_a_broken_package_does_not_hide_another(install: Install):
+    install("minorch_test_bad", "import no_such_module", bad="minorch_test_bad")
+    install("minorch_test_good", GOOD.format(name="mine"), good="minorch_test_good")
+    registry = Registry(installed=True)
+    registry.make_scheduler("mine")
+    assert [info.kind for info in registry.describe()] == ["scheduler", "broken"]
+
+
+def test_a_registry_that_was_not_told_to_look_says_what_is_installed_and_imports_nothing(install: Install):
+    install("minorch_test_good", GOOD.format(name="mine"), good="minorch_test_good")
+    registry = default_registry()
+    with pytest.raises(UnknownPlugin) as caught:
+        Cluster(runtime="process", scheduler="mine", registry=registry)
+    assert str(caught.value).endswith(
+        "or install a package that offers it and call registry.load_entry_points(). "
+        "Installed, but not loaded: good (entry point of minorch_test_good 1.0)"
+    )
+    assert "minorch_test_good" not in sys.modules
+    registry.load_entry_points()
+    with Cluster(runtime="process", scheduler="mine", registry=registry):
+        pass

@@ -16,8 +16,9 @@ SPECS = [
 ]
 
 
-def test_there_are_three_factories_and_one_observer():
-    assert SPECS == ["minorch_schedulers", "minorch_runtimes", "minorch_stores", "minorch_on_event"]
+def test_there_are_four_factories_and_one_observer():
+    factories = ["minorch_schedulers", "minorch_filters", "minorch_runtimes", "minorch_stores"]
+    assert [*factories, "minorch_on_event"] == SPECS
 
 
 @pytest.mark.parametrize("name", SPECS)
@@ -30,7 +31,7 @@ def test_a_hook_has_a_docstring_annotations_and_a_place_in_the_modules_docstring
     assert name in hookspecs.__all__
 
 
-@pytest.mark.parametrize("name", SPECS[:3])
+@pytest.mark.parametrize("name", SPECS[:4])
 def test_a_factory_hook_names_its_record_in_the_modules_docstring(name: str):
     (record,) = typing.get_args(typing.get_type_hints(getattr(hookspecs, name))["return"])
     assert f":func:`{name}` yields :class:`{record.__name__}` records" in (hookspecs.__doc__ or "")

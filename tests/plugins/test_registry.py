@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from minorch.errors import PluginError, UnknownPlugin, UsageError
-from minorch.plugins import Registry, RuntimePlugin, SchedulerPlugin, StorePlugin, hookimpl
+from minorch.plugins import FilterPlugin, Registry, RuntimePlugin, SchedulerPlugin, StorePlugin, hookimpl
 from minorch.plugins.listing import PluginInfo, PluginList
 from minorch.scheduling import FunctionScheduler, NodeView, Scheduler, TaskView
 from minorch.state.events import Event
 from minorch.stores.memory import MemoryStore
+from minorch.testing import builders
 
 EVENT = Event(number=1, at=0.0, kind="task_running")
 
@@ -40,6 +41,32 @@ class Offers:
 
     @hookimpl
     def minorch_schedulers(self) -> Iterator[object]:
+        yield from self.records
+
+
+def quiet(task: TaskView, node: NodeView) -> str | None:
+    """Keeps tasks off noisy nodes."""
+    return "noisy" if node.labels.get("noise") else None
+
+
+class Quiet:
+    """Keeps tasks off nodes that are too noisy."""
+
+    def __init__(self, most: int = 0) -> None:
+        self.most = most
+
+    def __call__(self, task: TaskView, node: NodeView) -> str | None:
+        return "noisy" if int(node.labels.get("noise", 0)) > self.most else None
+
+
+class OffersFilters:
+    """A plugin that offers filters: those it is made with."""
+
+    def __init__(self, *records: object) -> None:
+        self.records = records
+
+    @hookimpl
+    def minorch_filters(self) -> Iterator[object]:
         yield from self.records
 
 
@@ -135,7 +162,7 @@ class GivesOne:
         return StorePlugin("mine", MemoryStore)
 
 
-HOOKS = "minorch_schedulers, minorch_runtimes, minorch_stores, minorch_on_event"
+HOOKS = "minorch_schedulers, minorch_filters, minorch_runtimes, minorch_stores, minorch_on_event"
 
 
 @pytest.mark.parametrize(
@@ -159,6 +186,8 @@ HOOKS = "minorch_schedulers, minorch_runtimes, minorch_stores, minorch_on_event"
         (OldWrapper(), "minorch_on_event() is a wrapper"),
         (Raises(), "minorch_schedulers() raised KeyError: 'gone'"),
         (ForgetsToReturn(), "minorch_runtimes() gave nothing, not several RuntimePlugin records; yield them"),
+        (OffersFilters(quiet), "minorch_filters() gave a function, not a FilterPlugin"),
+        (OffersFilters(FilterPlugin("quiet", 7)), 'the factory of "quiet" is 7, not callable'),  # type: ignore[arg-type]
         (GivesOne(), "minorch_stores() gave a StorePlugin, not several StorePlugin records"),
         (Offers("mine"), "minorch_schedulers() gave a str, not a SchedulerPlugin"),
         (Offers(RuntimePlugin("mine", Mine)), "gave a RuntimePlugin, not a SchedulerPlugin"),  # type: ignore[arg-type]
@@ -346,6 +375,55 @@ def test_a_cost_function_is_registered_with_a_decorator():
     assert (info.summary, info.origin) == ("Fewest tasks first.", f"added from {__name__}")
 
 
+@pytest.mark.parametrize("registering", ["plugin", "add", "decorator"])
+def test_a_filter_is_registered_in_three_ways_and_says_why_not(registering: str):
+    registry = Registry()
+    if registering == "plugin":
+        registry.register(OffersFilters(FilterPlugin("quiet", Quiet)))
+    elif registering == "add":
+        registry.add_filter("quiet", Quiet)
+    else:
+        assert registry.filter("quiet")(Quiet) is Quiet
+    (info,) = registry.describe()
+    assert (info.kind, info.name) == ("filter", "quiet")
+    assert info.summary == "Keeps tasks off nodes that are too noisy."
+    loud = builders.node("loud", labels={"noise": "2"})
+    assert registry.make_filter("quiet")(builders.task(), loud) == "noisy"
+    assert registry.make_filter("quiet", most=3)(builders.task(), loud) is None
+
+
+def test_a_filter_function_is_registered_with_a_decorator_and_stays_what_it_is():
+    registry = Registry()
+    assert registry.filter("quiet")(quiet) is quiet
+    assert registry.make_filter("quiet") is quiet
+    (info,) = registry.describe()
+    assert (info.summary, info.origin) == ("Keeps tasks off noisy nodes.", f"added from {__name__}")
+    with pytest.raises(UsageError, match="replace=True"):
+        registry.filter("quiet")(Quiet)
+    registry.filter("quiet", summary="another", replace=True)(Quiet)
+    assert isinstance(registry.make_filter("quiet"), Quiet)
+    assert registry.describe()[0].summary == "another"
+
+
+def test_an_object_that_can_be_called_is_a_filter_too():
+    registry = Registry()
+    strict = registry.filter("strict")(Quiet(most=1))
+    assert registry.make_filter("strict") is strict
+    assert registry.describe()[0].origin == f"added from {__name__}"
+
+
+def test_filters_of_one_name_clash_and_the_message_names_both():
+    registry = Registry()
+    registry.register(OffersFilters(FilterPlugin("quiet", Quiet)), "mine")
+    with pytest.raises(UsageError) as caught:
+        registry.register(OffersFilters(FilterPlugin("quiet", Quiet)), "theirs", origin="a test")
+    assert str(caught.value) == (
+        f'"theirs" (a test) offers a filter "quiet", but "mine" (registered from {__name__}) does already; '
+        "replace=True replaces it"
+    )
+    registry.add_scheduler("quiet", Mine)  # another kind
+
+
 def test_decorating_again_needs_replace():
     registry = Registry()
     registry.scheduler("mine")(Mine)
@@ -369,6 +447,7 @@ def test_a_factory_may_return_a_cost_function():
     ("make", "kind", "hint"),
     [
         (Registry.make_scheduler, "scheduler", "registry.add_scheduler()"),
+        (Registry.make_filter, "filter", "registry.add_filter()"),
         (Registry.make_runtime, "runtime", "registry.add_runtime()"),
         (Registry.make_store, "store", "registry.add_store()"),
     ],
@@ -379,6 +458,8 @@ def test_an_unknown_name_tells_the_nearest_all_known_and_what_to_do(
     registry = Registry()
     registry.add_scheduler("epvm", Mine)
     registry.add_scheduler("spread", Other)
+    registry.add_filter("epvm", lambda: quiet)
+    registry.add_filter("spread", lambda: quiet)
     registry.add_runtime("epvm", Mine)  # type: ignore[arg-type]
     registry.add_runtime("spread", Mine)  # type: ignore[arg-type]
     registry.add_store("epvm", MemoryStore)
@@ -467,6 +548,13 @@ class HalfAStore:
             "made something of type int, not a minorch.Scheduler or a function cost(task, node)",
         ),
         (Registry.make_scheduler, Registry.add_scheduler, lambda: Mine, "made the class Mine itself, not a"),
+        (
+            Registry.make_filter,
+            Registry.add_filter,
+            lambda: "no",
+            "made something of type str, not a function filter(task, node)",
+        ),
+        (Registry.make_filter, Registry.add_filter, lambda: Quiet, "made the class Quiet itself, not a"),
         (Registry.make_store, Registry.add_store, HalfAStore, "a Store (it lacks close, commit)"),
         (
             Registry.make_store,

@@ -54,7 +54,8 @@ class Cluster:
             a file in the root directory), a :class:`~pathlib.Path`, or an object. A cluster that is
             opened on a durable store goes on where the last one stopped.
         plugins: modules or objects with plugin hooks, for this cluster alone.
-        registry: the plugins to choose from; None: the built-in ones and *plugins*.
+        registry: the plugins to choose from, and no others; None: the built-in ones, *plugins*, and what
+            installed packages offer, which are imported only for a name that is none of those.
         detach: at the end leave running what runs; needs a durable store, with which the next
             cluster finds it again.
         seed: makes the scheduler's random choices repeatable.
@@ -62,7 +63,7 @@ class Cluster:
         worker_config: the workers' waits and bounds.
 
     Raises:
-        UnknownPlugin: nothing of a given name is registered.
+        UnknownPlugin: nothing of a given name is registered, or installed.
         EngineUnavailable: the engine does not answer.
         StoreError: the store cannot be opened.
         UsageError: an argument makes no sense; the message says which.
@@ -85,7 +86,7 @@ class Cluster:
         self._closed = True  # until everything stands
         self._ending = threading.RLock()
         self._closing = False
-        self._registry = registry if registry is not None else default_registry()
+        self._registry = registry if registry is not None else default_registry(installed=True)
         if registry is not None and plugins:
             raise UsageError("plugins= are for the cluster's own registry; register them in the one you give")
         for plugin in plugins:

@@ -1,10 +1,13 @@
 """Plugins: the hooks, the records they yield, and the registry that chooses among them by name."""
 
 from minorch.plugins.hookspecs import (
+    FilterFunction,
+    FilterPlugin,
     RuntimePlugin,
     SchedulerPlugin,
     StorePlugin,
     hookimpl,
+    minorch_filters,
     minorch_on_event,
     minorch_runtimes,
     minorch_schedulers,
@@ -14,6 +17,8 @@ from minorch.plugins.listing import PluginInfo, PluginList
 from minorch.plugins.registry import Registry
 
 __all__ = [
+    "FilterFunction",
+    "FilterPlugin",
     "PluginInfo",
     "PluginList",
     "Registry",
@@ -21,6 +26,7 @@ __all__ = [
     "SchedulerPlugin",
     "StorePlugin",
     "hookimpl",
+    "minorch_filters",
     "minorch_on_event",
     "minorch_runtimes",
     "minorch_schedulers",

@@ -1,9 +1,10 @@
 """Every hook that a plugin may implement, and the records that hooks yield. Nothing is done here.
 
-Three factories say what there is to choose from; exactly one thing is then chosen by its name, and
-its errors surface:
+Four factories say what there is to choose from, by name; their errors surface.  They may be called
+more than once, so they do nothing but yield:
 
 - :func:`minorch_schedulers` yields :class:`SchedulerPlugin` records,
+- :func:`minorch_filters` yields :class:`FilterPlugin` records,
 - :func:`minorch_runtimes` yields :class:`RuntimePlugin` records,
 - :func:`minorch_stores` yields :class:`StorePlugin` records.
 
@@ -34,14 +35,18 @@ import pluggy
 
 from minorch.contracts import Runtime, Store
 from minorch.scheduling.scheduler import CostFunction, Scheduler
+from minorch.scheduling.view import NodeView, TaskView
 from minorch.state.events import Event
 
 __all__ = [
+    "FilterFunction",
+    "FilterPlugin",
     "RuntimePlugin",
     "SchedulerPlugin",
     "StorePlugin",
     "hookimpl",
     "hookspec",
+    "minorch_filters",
     "minorch_on_event",
     "minorch_runtimes",
     "minorch_schedulers",
@@ -53,6 +58,10 @@ hookspec = pluggy.HookspecMarker("minorch")
 hookimpl = pluggy.HookimplMarker("minorch")
 """Marks a plugin's function as an implementation of the hook of the same name."""
 
+FilterFunction = Callable[[TaskView, NodeView], str | None]
+"""A filter: None if the task may go to the node; else why not, in words that are the same for all nodes
+that are refused for the same reason."""
+
 
 class SchedulerPlugin(msgspec.Struct, frozen=True):
     """A scheduling strategy to choose by *name*."""
@@ -63,6 +72,16 @@ class SchedulerPlugin(msgspec.Struct, frozen=True):
     ``cost(task, node)``, which becomes one."""
     summary: str = ""
     """What it does, in one line. Empty: the first line of the factory's docstring."""
+
+
+class FilterPlugin(msgspec.Struct, frozen=True):
+    """A filter to choose by *name*: it keeps tasks off nodes."""
+
+    name: str
+    factory: Callable[..., FilterFunction]
+    """Called with the options that the user gives; returns a function ``filter(task, node)``."""
+    summary: str = ""
+    """What it keeps off, in one line. Empty: the first line of the factory's docstring."""
 
 
 class RuntimePlugin(msgspec.Struct, frozen=True):
@@ -88,17 +107,22 @@ class StorePlugin(msgspec.Struct, frozen=True):
 
 @hookspec
 def minorch_schedulers() -> Iterable[SchedulerPlugin]:  # type: ignore[empty-body]
-    """Yield the scheduling strategies that the plugin offers. Called once, when it is registered."""
+    """Yield the scheduling strategies that the plugin offers. Called when it is registered."""
+
+
+@hookspec
+def minorch_filters() -> Iterable[FilterPlugin]:  # type: ignore[empty-body]
+    """Yield the filters that the plugin offers. Called when it is registered."""
 
 
 @hookspec
 def minorch_runtimes() -> Iterable[RuntimePlugin]:  # type: ignore[empty-body]
-    """Yield the runtimes that the plugin offers. Called once, when it is registered."""
+    """Yield the runtimes that the plugin offers. Called when it is registered."""
 
 
 @hookspec
 def minorch_stores() -> Iterable[StorePlugin]:  # type: ignore[empty-body]
-    """Yield the stores that the plugin offers. Called once, when it is registered."""
+    """Yield the stores that the plugin offers. Called when it is registered."""
 
 
 @hookspec

@@ -8,7 +8,7 @@ import msgspec
 
 __all__ = ["PluginInfo", "PluginKind", "PluginList"]
 
-PluginKind = Literal["scheduler", "runtime", "store", "observer", "broken"]
+PluginKind = Literal["scheduler", "filter", "runtime", "store", "observer", "broken"]
 
 
 class PluginInfo(msgspec.Struct, frozen=True, kw_only=True):

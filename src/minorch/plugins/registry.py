@@ -1,62 +1,59 @@
 """The registry: which plugins there are, which thing a name stands for, and making it.
 
-The hooks and their records are in :mod:`minorch.plugins.hookspecs`.  Nothing is loaded behind the
-user's back, and there is no registry but those that somebody made.
+The hooks and their records are in :mod:`minorch.plugins.hookspecs`, what a plugin is held to in
+:mod:`minorch.plugins.inspection`.  Nothing is loaded behind the user's back, and there is no registry
+but those that somebody made.
 """
 
 from __future__ import annotations
 
-import inspect
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Final, Literal, TypeVar
-
-import msgspec
-import pluggy
-from typing_extensions import get_protocol_members
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Protocol, TypeVar, cast
 
 from minorch.contracts import Runtime, Store
-from minorch.errors import MinorchError, PluginError, SpecError, UnknownPlugin, UsageError, did_you_mean
-from minorch.ids import check_name
-from minorch.plugins import hookspecs
-from minorch.plugins.hookspecs import RuntimePlugin, SchedulerPlugin, StorePlugin, hookimpl
+from minorch.errors import MinorchError, PluginError, UnknownPlugin, UsageError, did_you_mean
+from minorch.plugins.hookspecs import (
+    FilterFunction,
+    FilterPlugin,
+    RuntimePlugin,
+    SchedulerPlugin,
+    StorePlugin,
+)
+from minorch.plugins.inspection import (
+    Kind,
+    Provider,
+    Record,
+    check_options,
+    first_line,
+    in_words,
+    lacking,
+    listed,
+    look_over,
+    module_of,
+    name_of,
+    new_manager,
+    summary_of,
+)
+from minorch.plugins.installed import InstalledPlugin, installed_plugins
 from minorch.plugins.listing import PluginInfo, PluginKind, PluginList
+from minorch.plugins.single import OneFilter, OneRuntime, OneScheduler, OneStore, filter_of, scheduler_of
 from minorch.scheduling.scheduler import CostFunction, FunctionScheduler, Scheduler
+from minorch.scheduling.view import NodeView, TaskView
 from minorch.state.events import Event
 
-if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
+__all__ = ["Registry"]
 
-__all__ = ["ENTRY_POINT_GROUP", "Registry"]
-
-ENTRY_POINT_GROUP: Final = "minorch"
-
-_Kind = Literal["scheduler", "runtime", "store"]
-_Record = SchedulerPlugin | RuntimePlugin | StorePlugin
 _Strategy = TypeVar("_Strategy", bound=type[Scheduler] | CostFunction)
 
-_FACTORIES: Final[Mapping[str, tuple[_Kind, type[_Record]]]] = {
-    "minorch_schedulers": ("scheduler", SchedulerPlugin),
-    "minorch_runtimes": ("runtime", RuntimePlugin),
-    "minorch_stores": ("store", StorePlugin),
-}
-_OBSERVER: Final = "minorch_on_event"
-_HOOKS: Final = (*_FACTORIES, _OBSERVER)
+
+class _FilterObject(Protocol):
+    def __call__(self, task: TaskView, node: NodeView, /) -> str | None: ...
+
+
+_Filter = TypeVar("_Filter", bound=type[_FilterObject] | FilterFunction)
 
 _log = logging.getLogger("minorch.plugins")
-
-
-class _Provider(msgspec.Struct, frozen=True, kw_only=True):
-    """One registered plugin and what it offers."""
-
-    name: str
-    origin: str
-    plugin: object
-    offers: Mapping[tuple[_Kind, str], _Record]
-    observes: bool
-
-    def __str__(self) -> str:
-        return f'"{self.name}" ({self.origin})'
 
 
 class Registry:
@@ -70,11 +67,16 @@ class Registry:
     ...     return node.tasks
     >>> registry.make_scheduler("fewest-tasks")
     FunctionScheduler('fewest_tasks')
+
+    Args:
+        installed: whether a name that is not registered is looked for among installed packages before
+            it is given up.  Otherwise they are loaded only by :meth:`load_entry_points`.
     """
 
-    def __init__(self) -> None:
-        self._manager = _new_manager()
-        self._providers: dict[str, _Provider] = {}
+    def __init__(self, *, installed: bool = False) -> None:
+        self._installed = installed
+        self._manager = new_manager()
+        self._providers: dict[str, Provider] = {}
         """In the order of registration. What a later one offers hides the same of an earlier one."""
         self._broken: dict[str, PluginInfo] = {}
         """By the name of the entry point."""
@@ -98,8 +100,12 @@ class Registry:
             PluginError: it is not well formed; the message says what and where. Nothing is then changed.
             UsageError: the name of the plugin, or of something that it offers, is taken.
         """
-        called = name or _name_of(plugin)
-        provider = _inspect(plugin, called, origin or f"registered from {_module_of(plugin)}")
+        called = name or name_of(plugin)
+        origin = origin or f"registered from {module_of(plugin)}"
+        return self._accept(look_over(plugin, called, origin), replace=replace)
+
+    def _accept(self, provider: Provider, *, replace: bool = False) -> str:
+        plugin, called = provider.plugin, provider.name
         same = next((held for held in self._providers.values() if held.plugin is plugin), None)
         if same is not None and same.name != called:
             raise UsageError(f"{provider} is registered already, as {same}")
@@ -120,7 +126,7 @@ class Registry:
         if name not in self._providers:
             raise UnknownPlugin(
                 f'no plugin is called "{name}"{did_you_mean(name, self._providers) or "."} '
-                f"Registered: {_listed(self._providers)}"
+                f"Registered: {listed(self._providers)}"
             )
         self._manager.unregister(name=name)
         del self._providers[name]
@@ -140,19 +146,25 @@ class Registry:
             PluginError: the name or the factory is not well formed.
             UsageError: the name is taken.
         """
-        self._add(_OneScheduler(SchedulerPlugin(name, factory, summary)), replace)
+        self._add(OneScheduler(SchedulerPlugin(name, factory, summary)), replace)
+
+    def add_filter(
+        self, name: str, factory: Callable[..., FilterFunction], *, summary: str = "", replace: bool = False
+    ) -> None:
+        """Register one filter: a factory that returns a function; as :meth:`add_scheduler`."""
+        self._add(OneFilter(FilterPlugin(name, factory, summary)), replace)
 
     def add_runtime(
         self, name: str, factory: Callable[..., Runtime], *, summary: str = "", replace: bool = False
     ) -> None:
         """Register one runtime; as :meth:`add_scheduler`."""
-        self._add(_OneRuntime(RuntimePlugin(name, factory, summary)), replace)
+        self._add(OneRuntime(RuntimePlugin(name, factory, summary)), replace)
 
     def add_store(
         self, name: str, factory: Callable[..., Store], *, summary: str = "", replace: bool = False
     ) -> None:
         """Register one store; as :meth:`add_scheduler`. *name* is the scheme of its URLs too."""
-        self._add(_OneStore(StorePlugin(name, factory, summary)), replace)
+        self._add(OneStore(StorePlugin(name, factory, summary)), replace)
 
     def scheduler(
         self, name: str, *, summary: str = "", replace: bool = False
@@ -166,18 +178,37 @@ class Registry:
         """
 
         def decorate(strategy: _Strategy) -> _Strategy:
-            made = strategy if isinstance(strategy, type) else _function_factory(strategy)
+            made = strategy if isinstance(strategy, type) else scheduler_of(strategy)
             self.add_scheduler(name, made, summary=summary, replace=replace)
             return strategy
 
         return decorate
 
-    def _add(self, plugin: _OneScheduler | _OneRuntime | _OneStore, replace: bool) -> None:
+    def filter(self, name: str, *, summary: str = "", replace: bool = False) -> Callable[[_Filter], _Filter]:
+        """Decorate a function ``filter(task, node)``, or a class of such objects, to register it.
+
+        The function returns None if *task* may go to *node*; else why not, in words that are the same for
+        all nodes that are refused for the same reason.
+
+        Args:
+            name: what it is chosen by.
+            summary: what it keeps off, in one line; by default the first line of its docstring.
+            replace: take the place of what had this name.
+        """
+
+        def decorate(objects: _Filter) -> _Filter:
+            made = objects if isinstance(objects, type) else filter_of(objects)
+            self.add_filter(name, made, summary=summary, replace=replace)
+            return objects
+
+        return decorate
+
+    def _add(self, plugin: OneScheduler | OneFilter | OneRuntime | OneStore, replace: bool) -> None:
         record = plugin.record
         origin = f"added from {getattr(record.factory, '__module__', None) or 'an object'}"
         self.register(plugin, f"{plugin.kind}:{record.name}", replace=replace, origin=origin)
 
-    def _refuse_clashes(self, provider: _Provider) -> None:
+    def _refuse_clashes(self, provider: Provider) -> None:
         hint = "; replace=True replaces it"
         for key in provider.offers:
             other = next((held for held in self._providers.values() if key in held.offers), None)
@@ -199,32 +230,60 @@ class Registry:
         Returns:
             What was found this time.
         """
-        from importlib import metadata
-
         found: list[str] = []
-        broken: list[PluginInfo] = []
-        for point in sorted(metadata.entry_points(group=ENTRY_POINT_GROUP), key=lambda point: point.name):
-            held = self._providers.get(point.name)
-            origin = f"entry point of {_distribution_of(point)}"
-            if held is not None and held.origin == origin:
-                continue
+        broken: list[str] = []
+        for point in self._not_loaded():
             try:
-                found.append(self.register(point.load(), point.name, origin=origin))
+                found.append(self._accept(point.look_over()))
             except Exception as error:  # noqa: BLE001  a package may raise anything when it is imported
-                _log.warning("plugin %s (%s) was skipped", point.name, origin, exc_info=True)
-                broken.append(
-                    PluginInfo(
-                        kind="broken",
-                        name=point.name,
-                        summary=_first_line(_in_words(error)),
-                        provider=point.value,
-                        origin=origin,
-                    )
-                )
+                self._note_broken(point, error)
+                broken.append(point.name)
                 continue
             self._broken.pop(point.name, None)
-        self._broken.update((info.name, info) for info in broken)
-        return PluginList([*(info for info in self._offered() if info.provider in found), *broken])
+        offered = (info for info in self._offered() if info.provider in found)
+        return PluginList([*offered, *(self._broken[name] for name in broken)])
+
+    def _not_loaded(self) -> Iterator[InstalledPlugin]:
+        for point in installed_plugins():
+            held = self._providers.get(point.name)
+            if held is None or held.origin != point.origin:
+                yield point
+
+    def _note_broken(self, point: InstalledPlugin, error: Exception) -> None:
+        _log.warning("plugin %s (%s) was skipped", point.name, point.origin, exc_info=error)
+        self._broken[point.name] = PluginInfo(
+            kind="broken",
+            name=point.name,
+            summary=first_line(in_words(error)),
+            provider=point.value,
+            origin=point.origin,
+        )
+
+    def _find_installed(self, kind: Kind, name: str) -> tuple[Record, Provider]:
+        """Register the installed plugin that offers this. Others are looked over too, but not registered."""
+        fitting: list[Provider] = []
+        seen: set[str] = set()
+        broken: list[str] = []
+        for point in sorted(self._not_loaded(), key=lambda point: point.name != name):
+            if point.name != name and any(provider.name == name for provider in fitting):
+                break  # the package that is called so offers it: no need to import the others
+            try:
+                provider = point.look_over()
+            except Exception as error:  # noqa: BLE001  a package may raise anything when it is imported
+                self._note_broken(point, error)
+                broken.append(f"{point.name} ({point.origin}): {self._broken[point.name].summary}")
+                continue
+            self._broken.pop(point.name, None)
+            seen |= {offered for of_kind, offered in provider.offers if of_kind == kind}
+            if (kind, name) in provider.offers:
+                fitting.append(provider)
+        if len(fitting) > 1:
+            both = " and ".join(map(str, fitting))
+            raise UsageError(f'{both} offer a {kind} "{name}"; register the one that you want')
+        if not fitting:
+            raise self._unknown(kind, name, seen, broken)
+        self._accept(fitting[0])
+        return fitting[0].offers[kind, name], fitting[0]
 
     # -- choosing --------------------------------------------------------------------------------------------
 
@@ -247,12 +306,19 @@ class Registry:
             return FunctionScheduler(made)
         raise self._wrong("scheduler", name, made, "a minorch.Scheduler or a function cost(task, node)")
 
+    def make_filter(self, name: str, **options: object) -> FilterFunction:
+        """Return a new filter; as :meth:`make_scheduler`."""
+        made = self._make("filter", name, options)
+        if callable(made) and not isinstance(made, type):
+            return cast("FilterFunction", made)
+        raise self._wrong("filter", name, made, "a function filter(task, node)")
+
     def make_runtime(self, name: str, **options: object) -> Runtime:
         """Return a new runtime; as :meth:`make_scheduler`."""
         made = self._make("runtime", name, options)
         if isinstance(made, Runtime) and not isinstance(made, type):
             return made
-        raise self._wrong("runtime", name, made, _lacking(Runtime, made))
+        raise self._wrong("runtime", name, made, lacking(Runtime, made))
 
     def make_store(self, name_or_url: str, **options: object) -> Store:
         """Return an open store; as :meth:`make_scheduler`.
@@ -269,33 +335,62 @@ class Registry:
         made = self._make("store", name, {"url": name_or_url, **options} if colon else options)
         if isinstance(made, Store) and not isinstance(made, type):
             return made
-        raise self._wrong("store", name, made, _lacking(Store, made))
+        raise self._wrong("store", name, made, lacking(Store, made))
 
-    def _find(self, kind: _Kind, name: str) -> tuple[_Record, _Provider]:
+    def _held(self, kind: Kind, name: str) -> tuple[Record, Provider] | None:
         for provider in reversed(self._providers.values()):
             record = provider.offers.get((kind, name))
             if record is not None:
                 return record, provider
-        known = {key[1] for provider in self._providers.values() for key in provider.offers if key[0] == kind}
-        raise UnknownPlugin(
-            f'no {kind} is called "{name:.70}"{did_you_mean(name, known) or "."} Known: {_listed(known)}. '
-            f"Register yours with registry.add_{kind}(), or install a package that offers it "
-            "and call registry.load_entry_points()"
-        )
+        return None
 
-    def _make(self, kind: _Kind, name: str, options: Mapping[str, object]) -> object:
+    def _find(self, kind: Kind, name: str) -> tuple[Record, Provider]:
+        held = self._held(kind, name)
+        if held is not None:
+            return held
+        if self._installed:
+            return self._find_installed(kind, name)
+        raise self._unknown(kind, name)
+
+    def _unknown(
+        self, kind: Kind, name: str, seen: Iterable[str] = (), broken: Sequence[str] = ()
+    ) -> UnknownPlugin:
+        """What to raise for a name that nobody offers.
+
+        Args:
+            kind: of what.
+            name: the name.
+            seen: names that installed plugins offer.
+            broken: installed plugins that could not be looked over, with the reasons.
+        """
+        known = {key[1] for provider in self._providers.values() for key in provider.offers if key[0] == kind}
+        known.update(seen)
+        words = (
+            f'no {kind} is called "{name:.70}"{did_you_mean(name, known) or "."} Known: {listed(known)}. '
+            f"Register yours with registry.add_{kind}(), or install a package that offers it"
+        )
+        if not self._installed:
+            words += " and call registry.load_entry_points()"
+            waiting = [f"{point.name} ({point.origin})" for point in self._not_loaded()]
+            if waiting:
+                words += f". Installed, but not loaded: {', '.join(waiting)}"
+        if broken:
+            words += f". Installed, but broken: {'; '.join(broken)}"
+        return UnknownPlugin(words[:2000])
+
+    def _make(self, kind: Kind, name: str, options: Mapping[str, object]) -> object:
         record, provider = self._find(kind, name)
         what = f'{kind} "{name}"'
-        _check_options(what, record.factory, options)
+        check_options(what, record.factory, options)
         try:
             return record.factory(**options)
         except MinorchError:
             raise
         except Exception as error:
-            detail = _in_words(error)
+            detail = in_words(error)
             raise PluginError(f"{what} of plugin {provider} could not be made: {detail}"[:2000]) from error
 
-    def _wrong(self, kind: _Kind, name: str, made: object, expected: str) -> PluginError:
+    def _wrong(self, kind: Kind, name: str, made: object, expected: str) -> PluginError:
         _, provider = self._find(kind, name)
         if isinstance(made, type):
             what = f"the class {made.__name__} itself"
@@ -337,206 +432,17 @@ class Registry:
     def _offered(self) -> Iterator[PluginInfo]:
         for provider in self._providers.values():
             for (kind, name), record in provider.offers.items():
-                if self._find(kind, name)[0] is record:
-                    yield _info(kind, name, record.summary or _summary_of(record.factory), provider)
+                held = self._held(kind, name)
+                if held is not None and held[0] is record:
+                    yield _info(kind, name, record.summary or summary_of(record.factory), provider)
             if provider.observes:
                 errors = self._errors.get(provider.name, 0)
                 summary = f"raised {errors} time{'' if errors == 1 else 's'}" if errors else ""
                 yield _info("observer", provider.name, summary, provider)
 
     def __repr__(self) -> str:
-        return f"<Registry of {_listed(self._providers)}>"
+        return f"<Registry of {listed(self._providers)}>"
 
 
-# -- one plugin for one thing --------------------------------------------------------------------------------
-
-
-class _OneScheduler:
-    kind: Final = "scheduler"
-
-    def __init__(self, record: SchedulerPlugin) -> None:
-        self.record = record
-
-    @hookimpl
-    def minorch_schedulers(self) -> Iterable[SchedulerPlugin]:
-        return [self.record]
-
-
-class _OneRuntime:
-    kind: Final = "runtime"
-
-    def __init__(self, record: RuntimePlugin) -> None:
-        self.record = record
-
-    @hookimpl
-    def minorch_runtimes(self) -> Iterable[RuntimePlugin]:
-        return [self.record]
-
-
-class _OneStore:
-    kind: Final = "store"
-
-    def __init__(self, record: StorePlugin) -> None:
-        self.record = record
-
-    @hookimpl
-    def minorch_stores(self) -> Iterable[StorePlugin]:
-        return [self.record]
-
-
-def _function_factory(function: CostFunction) -> Callable[[], Scheduler]:
-    def make() -> Scheduler:
-        return FunctionScheduler(function)
-
-    make.__doc__, make.__module__ = function.__doc__, function.__module__  # what describe() tells of it
-    return make
-
-
-# -- looking a plugin over before it is registered -----------------------------------------------------------
-
-
-def _new_manager() -> pluggy.PluginManager:
-    manager = pluggy.PluginManager("minorch")
-    manager.add_hookspecs(hookspecs)
-    return manager
-
-
-def _inspect(plugin: object, name: str, origin: str) -> _Provider:
-    """Try the plugin on a manager of its own, so that a faulty one never gets into the real one.
-
-    Raises:
-        PluginError: it is not well formed.
-    """
-    who = f'plugin "{name}" ({origin})'
-    if isinstance(plugin, type):
-        raise PluginError(f"{who} is a class; register an object: {plugin.__name__}()")
-    trial = _new_manager()
-    try:
-        trial.register(plugin, name)
-        trial.check_pending()
-    except pluggy.PluginValidationError as error:
-        raise PluginError(f"{who}: {_what_is_invalid(trial, plugin, error)}") from None
-    hooks = {name: getattr(trial.hook, name).get_hookimpls() for name in _HOOKS}
-    for hook, implementations in hooks.items():
-        if not implementations and callable(getattr(plugin, hook, None)):
-            raise PluginError(f"{who}: {hook}() is not marked with @minorch.hookimpl")
-        for implementation in implementations:
-            _refuse_odd_functions(f"{who}: {hook}()", implementation)
-    if not any(hooks.values()):
-        raise PluginError(f"{who} implements no hook; the hooks are {', '.join(_HOOKS)}")
-    offers: dict[tuple[_Kind, str], _Record] = {}
-    for hook, (kind, record_type) in _FACTORIES.items():
-        for implementation in hooks[hook]:
-            for record in _call_factory_hook(f"{who}: {hook}()", implementation.function, record_type):
-                if (kind, record.name) in offers:
-                    raise PluginError(f'{who} offers two {kind}s called "{record.name}"')
-                offers[kind, record.name] = record
-    return _Provider(name=name, origin=origin, plugin=plugin, offers=offers, observes=bool(hooks[_OBSERVER]))
-
-
-def _what_is_invalid(trial: pluggy.PluginManager, plugin: object, error: pluggy.PluginValidationError) -> str:
-    for caller in trial.get_hookcallers(plugin) or []:
-        if not caller.has_spec():
-            hint = did_you_mean(caller.name, _HOOKS) or "."
-            return f'there is no hook "{caller.name}"{hint} The hooks are {", ".join(_HOOKS)}'
-    return " ".join(str(error).split())
-
-
-def _refuse_odd_functions(where: str, implementation: pluggy.HookImpl) -> None:
-    function = implementation.function
-    if implementation.wrapper or implementation.hookwrapper:
-        raise PluginError(f"{where} is a wrapper; the hooks of minorch are not wrapped")
-    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
-        raise PluginError(f"{where} is async; nobody would await it, make it a plain function")
-
-
-def _call_factory_hook(
-    where: str, function: Callable[..., object], record_type: type[_Record]
-) -> list[_Record]:
-    try:
-        result = function()
-        items = list(result) if isinstance(result, Iterable) else None
-    except Exception as error:
-        raise PluginError(f"{where} raised {_in_words(error)}"[:2000]) from error
-    if items is None:
-        gave = "nothing" if result is None else f"a {type(result).__name__}"
-        raise PluginError(f"{where} gave {gave}, not several {record_type.__name__} records; yield them")
-    return [_check_record(where, item, record_type) for item in items]
-
-
-def _check_record(where: str, item: object, record_type: type[_Record]) -> _Record:
-    if not isinstance(item, record_type):
-        raise PluginError(f"{where} gave a {type(item).__name__}, not a {record_type.__name__}")
-    try:
-        check_name(item.name, "plugin", "name")
-    except SpecError as error:
-        raise PluginError(f"{where}: {error}") from None
-    if not callable(item.factory):
-        raise PluginError(f'{where}: the factory of "{item.name}" is {item.factory!r:.60}, not callable')
-    summary: object = item.summary
-    if not isinstance(summary, str) or "\n" in summary:
-        raise PluginError(f'{where}: the summary of "{item.name}" is not one line of text')
-    return item
-
-
-# -- what factories take and make ----------------------------------------------------------------------------
-
-
-def _check_options(what: str, factory: Callable[..., object], options: Mapping[str, object]) -> None:
-    """Refuse options that the factory does not take, before a TypeError from deep inside it would."""
-    try:
-        signature = inspect.signature(factory)
-    except (TypeError, ValueError):
-        return  # it is written in C and does not tell
-    try:
-        signature.bind(**options)
-    except TypeError as error:
-        taken = [
-            name
-            for name, parameter in signature.parameters.items()
-            if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
-        ]
-        unknown = next((name for name in options if name not in taken), "")
-        hint = did_you_mean(unknown, taken) or "."
-        raise UsageError(f"{what} {error}{hint} Its options: {_listed(taken)}") from None
-
-
-def _lacking(protocol: type, made: object) -> str:
-    missing = sorted(name for name in get_protocol_members(protocol) if not hasattr(made, name))
-    lacks = f" (it lacks {', '.join(missing)})" if missing else ""
-    return f"a {protocol.__name__}{lacks}"
-
-
-# -- words ---------------------------------------------------------------------------------------------------
-
-
-def _info(kind: PluginKind, name: str, summary: str, provider: _Provider) -> PluginInfo:
+def _info(kind: PluginKind, name: str, summary: str, provider: Provider) -> PluginInfo:
     return PluginInfo(kind=kind, name=name, summary=summary, provider=provider.name, origin=provider.origin)
-
-
-def _name_of(plugin: object) -> str:
-    return plugin.__name__ if inspect.ismodule(plugin) else type(plugin).__name__
-
-
-def _module_of(plugin: object) -> str:
-    return plugin.__name__ if inspect.ismodule(plugin) else type(plugin).__module__
-
-
-def _summary_of(factory: object) -> str:
-    return _first_line(getattr(factory, "__doc__", None) or "")
-
-
-def _first_line(text: str) -> str:
-    return next((line.strip()[:200] for line in text.splitlines() if line.strip()), "")
-
-
-def _in_words(error: Exception) -> str:
-    return str(error) if isinstance(error, MinorchError) else f"{type(error).__name__}: {error}"
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(sorted(names)) or "none"
-
-
-def _distribution_of(point: EntryPoint) -> str:
-    return "an unknown package" if point.dist is None else f"{point.dist.name} {point.dist.version}"

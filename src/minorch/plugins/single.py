@@ -1,0 +1,101 @@
+"""Plugins that offer one thing each: what ``registry.add_scheduler()`` and its like register."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Final, TypeVar
+
+from minorch.plugins.hookspecs import (
+    FilterFunction,
+    FilterPlugin,
+    RuntimePlugin,
+    SchedulerPlugin,
+    StorePlugin,
+    hookimpl,
+)
+from minorch.scheduling.scheduler import CostFunction, FunctionScheduler, Scheduler
+
+__all__ = ["OneFilter", "OneRuntime", "OneScheduler", "OneStore", "filter_of", "scheduler_of"]
+
+_Made = TypeVar("_Made")
+
+
+class OneScheduler:
+    """Offers one scheduler."""
+
+    kind: Final = "scheduler"
+
+    def __init__(self, record: SchedulerPlugin) -> None:
+        self.record = record
+
+    @hookimpl
+    def minorch_schedulers(self) -> Iterable[SchedulerPlugin]:
+        """The one."""
+        return [self.record]
+
+
+class OneFilter:
+    """Offers one filter."""
+
+    kind: Final = "filter"
+
+    def __init__(self, record: FilterPlugin) -> None:
+        self.record = record
+
+    @hookimpl
+    def minorch_filters(self) -> Iterable[FilterPlugin]:
+        """The one."""
+        return [self.record]
+
+
+class OneRuntime:
+    """Offers one runtime."""
+
+    kind: Final = "runtime"
+
+    def __init__(self, record: RuntimePlugin) -> None:
+        self.record = record
+
+    @hookimpl
+    def minorch_runtimes(self) -> Iterable[RuntimePlugin]:
+        """The one."""
+        return [self.record]
+
+
+class OneStore:
+    """Offers one store."""
+
+    kind: Final = "store"
+
+    def __init__(self, record: StorePlugin) -> None:
+        self.record = record
+
+    @hookimpl
+    def minorch_stores(self) -> Iterable[StorePlugin]:
+        """The one."""
+        return [self.record]
+
+
+def scheduler_of(function: CostFunction) -> Callable[[], Scheduler]:
+    """A factory of strategies that ask *function* for costs."""
+
+    def make() -> Scheduler:
+        return FunctionScheduler(function)
+
+    return _told_as(function, make)
+
+
+def filter_of(function: FilterFunction) -> Callable[[], FilterFunction]:
+    """A factory that gives *function* itself."""
+
+    def make() -> FilterFunction:
+        return function
+
+    return _told_as(function, make)
+
+
+def _told_as(function: Callable[..., object], make: Callable[[], _Made]) -> Callable[[], _Made]:
+    """Let ``describe()`` tell of *function* when it is shown what makes it."""
+    make.__doc__ = function.__doc__
+    make.__module__ = getattr(function, "__module__", None) or type(function).__module__
+    return make
