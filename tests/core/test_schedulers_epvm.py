@@ -65,10 +65,19 @@ def test_in_the_paper_memory_that_is_not_known_has_no_term():
     assert scheduler.cost(task(cpu=1), node("a", memory=0)) == pytest.approx(3)
 
 
-def test_the_papers_costs_depend_on_other_nodes_and_say_so():
-    assert EPVM(terms="paper").depends_on == "anything"
-    assert EPVM().depends_on == "node"
+def test_a_doubling_of_l_and_a_change_of_n_say_that_costs_hold_no_more():
     assert EPVM.depends_on == "node"
+    scheduler = EPVM(terms="paper")
+    generations = []
+    for tasks in (0, 1, 2, 2, 4):  # L is 1, 2, 4, 4, 8
+        scheduler.placed(task(), node("a", tasks=tasks))
+        generations.append((scheduler.load_limit, scheduler.generation))
+    assert generations == [(1, 0), (2, 1), (4, 2), (4, 2), (8, 3)]
+    scheduler = EPVM()
+    # An eighth of 9 is more than 1.
+    for count, generation in ((2, 0), (8, 1), (8, 1), (9, 2), (10, 2), (11, 3)):
+        scheduler.begin(cluster(node(f"n{at}") for at in range(count)))
+        assert scheduler.generation == generation
 
 
 # -- the default: every resource that the task asks for, and a slot ------------------------------------------

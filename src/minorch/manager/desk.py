@@ -7,10 +7,9 @@ from typing import NamedTuple
 
 from minorch.manager.config import ManagerConfig
 from minorch.manager.sessions import Session
-from minorch.scheduling import Blocked
 from minorch.state.queue import WaitingQueue
 from minorch.state.records import TaskRecord
-from minorch.state.tables import ClusterState, Shape
+from minorch.state.tables import ClusterState
 from minorch.state.timers import Timers
 
 __all__ = ["Desk", "Ended"]
@@ -46,9 +45,6 @@ class Desk:
         """How many tasks those jobs have in all."""
         self.plan_due = True
         """Whether something changed that may let a waiting task be placed."""
-        self.blocked: dict[Shape, Blocked] = {}
-        """Why each shape that waits fitted nowhere when it was last tried."""
-        self.infeasible_since: dict[Shape, float] = {}
         self.changed_jobs: dict[str, None] = {}
         """Jobs of which something changed in this turn: a task began, ended, or changed its health."""
 

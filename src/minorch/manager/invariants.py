@@ -68,9 +68,9 @@ def _check_owner(desk: Desk, entry: JobEntry, task: TaskRecord, *, in_backlog: b
 
 
 def _check_queue(desk: Desk) -> None:
-    for group in desk.queue.groups():
-        orders = [desk.state.tasks[task_id].order for task_id in group]
-        require(orders == sorted(orders), "tasks of one shape wait out of turn")
+    for line in desk.queue.lines():
+        orders = [desk.state.tasks[task_id].order for task_id in desk.queue.waiting(line)]
+        require(orders == sorted(orders), "tasks of one line wait out of turn")
 
 
 def _check_sessions(desk: Desk) -> None:

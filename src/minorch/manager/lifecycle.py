@@ -117,7 +117,7 @@ def _pull_backlog(desk: Desk, entry: JobEntry) -> None:
 
 
 def _queue(desk: Desk, entry: JobEntry, task: TaskRecord) -> None:
-    desk.queue.add(task.id, task.order, entry.shapes[task.position])
+    desk.queue.add(task.id, task.order, entry.lines[task.position])
     desk.plan_due = True
 
 

@@ -10,14 +10,18 @@ import copy
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from minorch.errors import PluginError, UnschedulableError
 from minorch.manager.desk import Desk
 from minorch.manager.lifecycle import end_task, place
 from minorch.model import Job, Node
 from minorch.scheduling import (
     Blocked,
+    Board,
     ClusterView,
     Explanation,
+    Filters,
     NodeView,
     Plan,
     Scheduler,
@@ -25,10 +29,11 @@ from minorch.scheduling import (
     make_plan,
 )
 from minorch.scheduling.explain import count_refusals
-from minorch.scheduling.filters import could_ever_hold, refusal
+from minorch.scheduling.filters import could_ever_hold
 from minorch.scheduling.plan import blame
+from minorch.state.queue import Line
 from minorch.state.records import TaskRecord
-from minorch.state.tables import ClusterState, NodeEntry, Shape
+from minorch.state.tables import ClusterState, NodeEntry
 from minorch.states import AttemptState, Reason, TaskState
 
 if TYPE_CHECKING:
@@ -63,11 +68,23 @@ def _task_view(state: ClusterState, task: TaskRecord) -> TaskView:
         job=entry.job.name,
         task=entry.job.tasks[task.position],
         order=task.order,
+        shape=entry.lines[task.position].shape,
         avoid=frozenset(
             attempt.node
             for attempt in task.attempts
             if attempt.state is AttemptState.FAILED and attempt.reason is not Reason.NODE_LOST
         ),
+    )
+
+
+def _has_room(entry: NodeEntry, task: TaskView) -> bool:
+    """Whether a node still has room for a task, by the tables."""
+    return (
+        entry.ready
+        and not entry.record.cordoned
+        and len(entry.live) < entry.record.node.max_tasks
+        and (entry.reserved + task.resources).fits(entry.record.node.capacity)
+        and entry.host_ports.isdisjoint(task.host_ports)
     )
 
 
@@ -77,68 +94,90 @@ class Planner:
     Args:
         scheduler: the strategy, which serves this planner alone.
         random: the only randomness that it gets.
+        filters: what decides whether a node can take a task.
     """
 
-    def __init__(self, scheduler: Scheduler, random: Random) -> None:
+    def __init__(self, scheduler: Scheduler, random: Random, filters: Filters | None = None) -> None:
         self.scheduler = scheduler
         self._random = random
-        self._views: list[NodeView] = []
+        self._board = Board(filters=filters)
+        self._blocked: dict[Line, int] = {}
+        """Lines whose first task fitted nowhere, with the state of the board then: as long as no node has
+        changed for the better, it is not tried again."""
+        self._infeasible_since: dict[Line, float] = {}
 
     def view(self, state: ClusterState, now: float) -> ClusterView:
         """The nodes as they stand; views of nodes that did not change are kept."""
         for name in state.changed_nodes:
-            view = _node_view(state.nodes[name])
-            if view.index < len(self._views):
-                self._views[view.index] = view
-            else:
-                self._views.append(view)
+            self._board.update(_node_view(state.nodes[name]))
         state.changed_nodes.clear()
-        return ClusterView(nodes=self._views, now=now, random=self._random)
+        return ClusterView(nodes=self._board.nodes, now=now, random=self._random)
 
     def run(self, desk: Desk, now: float) -> None:
         """Place what can be placed; note why the rest cannot, and fail what never will be."""
         desk.plan_due = False
         state = desk.state
         if not desk.queue:
-            desk.blocked.clear()
-            desk.infeasible_since.clear()
+            self._blocked.clear()
+            self._infeasible_since.clear()
             return
-        plan = make_plan(self.view(state, now), self._groups(desk), self.scheduler)
-        for placement in plan.placements:
-            task = state.tasks[placement.task.id]
-            node = state.nodes[placement.node]
-            if refusal(placement.task, _node_view(node)) is not None:
-                continue  # it waits for the next plan, which sees the tables as they are then
-            place(desk, task, placement.node, now)
+        view = self.view(state, now)
+        plan = make_plan(view, self._groups(desk), self.scheduler, board=self._board)
+        self._commit(desk, plan, now)
         for task_id, words in plan.broken.items():
             end_task(desk, state.tasks[task_id], TaskState.FAILED, Reason.PLUGIN_ERROR, None, words, now)
         self._note_blocked(desk, plan, now)
 
     def _groups(self, desk: Desk) -> list[Iterator[TaskView]]:
+        """The waiting tasks of every line that a change may have helped since it was last tried."""
+        state, queue = desk.state, desk.queue
+        return [
+            (_task_view(state, state.tasks[task_id]) for task_id in queue.waiting(line))
+            for line in queue.lines()
+            if self._blocked.get(line) != self._board.improved
+        ]
+
+    def _commit(self, desk: Desk, plan: Plan, now: float) -> None:
+        """Begin an attempt for each placement that the tables agree to."""
         state = desk.state
-        return [(_task_view(state, state.tasks[i]) for i in ids) for ids in desk.queue.groups()]
+        disputed: dict[str, None] = {}
+        for placement in plan.placements:
+            node = state.nodes[placement.node]
+            if _has_room(node, placement.task):
+                place(desk, state.tasks[placement.task.id], placement.node, now)
+            else:  # it waits for the next plan, which sees the tables as they are then
+                disputed[placement.node] = None
+                desk.plan_due = True
+        # The board shows every placement; where the tables differ, they are right.
+        state.changed_nodes.clear()
+        state.changed_nodes.update(disputed)
 
     def _note_blocked(self, desk: Desk, plan: Plan, now: float) -> None:
-        desk.blocked = {_shape(desk, task_id): blocked for task_id, blocked in plan.blocked.items()}
-        since = {
-            shape: desk.infeasible_since.get(shape, now)
-            for shape, blocked in desk.blocked.items()
-            if blocked.refused and not blocked.feasible and not shape[0]
-        }
-        for shape, start in since.items():
+        queue, board = desk.queue, self._board
+        for task in plan.waiting:
+            line = queue.line_of(task.id)
+            if line is not None:
+                self._blocked[line] = board.improved
+        lines = queue.lines()
+        self._blocked = {line: self._blocked[line] for line in lines if line in self._blocked}
+        since: dict[Line, float] = {}
+        for line in self._blocked:
+            first = _task_view(desk.state, desk.state.tasks[next(queue.waiting(line))])
+            if line.patient or not board.nodes or board.could_ever_hold(first):
+                continue
+            start = since[line] = self._infeasible_since.get(line, now)
             due = start + desk.config.unschedulable_after_s
             if due <= now:
-                self._fail_shape(desk, shape, now)
-            elif shape not in desk.infeasible_since:
+                self._fail_line(desk, line, str(board.why_blocked(first)), now)
+            elif line not in self._infeasible_since:
                 desk.timers.add(due, "plan")
-        desk.infeasible_since = since
+        self._infeasible_since = since
 
-    def _fail_shape(self, desk: Desk, shape: Shape, now: float) -> None:
-        words = str(desk.blocked[shape])
-        for task_id in desk.queue.waiting(shape):
-            end_task(
-                desk, desk.state.tasks[task_id], TaskState.FAILED, Reason.UNSCHEDULABLE, None, words, now
-            )
+    @staticmethod
+    def _fail_line(desk: Desk, line: Line, words: str, now: float) -> None:
+        for task_id in list(desk.queue.waiting(line)):
+            task = desk.state.tasks[task_id]
+            end_task(desk, task, TaskState.FAILED, Reason.UNSCHEDULABLE, None, words, now)
 
     def explain(self, desk: Desk, task: TaskRecord, now: float) -> Explanation:
         """Why a task is where it is, or why it is nowhere; nothing is changed."""
@@ -161,10 +200,11 @@ class Planner:
                 detail=live.message,
             )
         waits = self._waits_for(entry.unmet[task.position], task.id in entry.active)
-        blocked = count_refusals(view, self.view(state, now).nodes)
+        self.view(state, now)
+        blocked = self._board.why_blocked(view)
         if not blocked.feasible and entry.job.wait_for_nodes:
             detail = "waits for a node that can hold it"
-        fits = any(refusal(view, other) is None for other in self._views)
+        fits = bool(self._board.feasible(view))
         return Explanation(
             task=name,
             state=str(task.state),
@@ -180,26 +220,19 @@ class Planner:
         return "" if active else "waits for its turn under the job's parallelism"
 
     def _costs(self, desk: Desk, task: TaskView, now: float) -> tuple[tuple[str, float], ...]:
-        nodes = [node for node in self.view(desk.state, now).nodes if refusal(task, node) is None]
+        view = self.view(desk.state, now)
+        nodes = self._board.feasible(task)
         if not nodes:
             return ()
-        asked = ClusterView(nodes=self._views, now=now, random=copy.copy(self._random))
+        asked = msgspec.structs.replace(view, random=copy.copy(self._random))
         try:
             scheduler = copy.deepcopy(self.scheduler)  # a question must not move a rotation on
             scheduler.begin(asked)
-            candidates = scheduler.candidates(task, nodes)
-            costs = scheduler.score(task, candidates)
-            rows = [
-                (float(cost), node.index, node.name) for cost, node in zip(costs, candidates, strict=True)
-            ]
+            costs = scheduler.score(task, nodes)
+            rows = [(float(cost), node.index, node.name) for cost, node in zip(costs, nodes, strict=True)]
         except (Exception, SystemExit) as error:
             raise PluginError(blame(self.scheduler, task, error)) from error
         return tuple((name, cost) for cost, _, name in sorted(rows)[:_COSTS_SHOWN])
-
-
-def _shape(desk: Desk, task_id: str) -> Shape:
-    task = desk.state.tasks[task_id]
-    return desk.state.jobs[task.job_id].shapes[task.position]
 
 
 def check_feasible(job: Job, nodes: Mapping[str, NodeEntry]) -> None:

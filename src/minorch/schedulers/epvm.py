@@ -41,6 +41,10 @@ class EPVM(Scheduler):
     Raises:
         UsageError: *terms* is neither.
 
+    n is the number of nodes when it was last taken: at the beginning of a plan, if it has changed by an
+    eighth since, so that what is known of all nodes need not be thrown away whenever one joins.  That, and
+    a doubling of L, raises ``generation``.
+
     n is at least 2 here.  The paper's cost does not depend on use where n is 1, but then there is no
     choice either.  All known nodes count, ready or not.  A dimension of which a node has nothing has no term.
     The paper promises at most O(log n) times the best possible maximum load, and nothing about slowdown.
@@ -49,17 +53,16 @@ class EPVM(Scheduler):
     EPVM(terms='paper')
     """
 
-    depends_on: Literal["node", "job", "anything"] = "node"
+    depends_on = "node"
 
     def __init__(self, *, terms: Terms = "requests") -> None:
         if terms not in get_args(Terms):
             hint = did_you_mean(str(terms), get_args(Terms))
             raise UsageError(f"{terms!r:.40} is none of {', '.join(get_args(Terms))}{hint}")
         self._terms = terms
+        self._nodes = 2
         self._log_n = math.log(2)
         self._load_limit = 1
-        if terms == "paper":
-            self.depends_on = "anything"  # a task placed on one node may double L for all
 
     @property
     def load_limit(self) -> int:
@@ -68,7 +71,10 @@ class EPVM(Scheduler):
 
     def begin(self, cluster: ClusterView) -> None:
         """Take n, and for the paper's terms L, from the cluster."""
-        self._log_n = math.log(max(2, len(cluster.nodes)))
+        count = max(2, len(cluster.nodes))
+        if 8 * abs(count - self._nodes) >= self._nodes:
+            self._nodes, self._log_n = count, math.log(count)
+            self.generation += 1
         if self._terms == "paper":
             for node in cluster.nodes:
                 self._see_load(node.tasks)
@@ -94,7 +100,9 @@ class EPVM(Scheduler):
             self._see_load(node.tasks)
 
     def _see_load(self, tasks: int) -> None:
-        self._load_limit = max(self._load_limit, 1 << tasks.bit_length())
+        if tasks >= self._load_limit:
+            self._load_limit = 1 << tasks.bit_length()
+            self.generation += 1
 
     def _rise(self, used: int, more: int, most: int) -> float:
         """``n^((used + more) / most) - n^(used / most)``, without cancellation or overflow."""

@@ -27,6 +27,6 @@ class RandomChoice(Scheduler):
         """Take the source of randomness of this plan."""
         self._random = cluster.random
 
-    def pick(self, task: TaskView, nodes: Sequence[NodeView], costs: Sequence[float]) -> NodeView:
+    def candidates(self, task: TaskView, nodes: Sequence[NodeView]) -> Sequence[NodeView]:
         """Draw one of *nodes*; before any plan has begun, the first."""
-        return nodes[0] if self._random is None else self._random.choice(nodes)
+        return [nodes[0] if self._random is None else self._random.choice(nodes)]

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import bisect
+from collections.abc import Sequence
+from operator import attrgetter
+from typing import Final
+
 from minorch.scheduling.scheduler import Scheduler
 from minorch.scheduling.view import ClusterView, NodeView, TaskView
 
 __all__ = ["RoundRobin"]
+
+_index: Final = attrgetter("index")
 
 
 class RoundRobin(Scheduler):
@@ -27,6 +34,11 @@ class RoundRobin(Scheduler):
         done = reversed(self._names[: self._next])
         self._next = next((index[name] + 1 for name in done if name in index), 0)
         self._names = list(index)
+
+    def candidates(self, task: TaskView, nodes: Sequence[NodeView]) -> Sequence[NodeView]:
+        """The next node in the rotation, without a look at the others."""
+        at = bisect.bisect_left(nodes, self._next, key=_index)
+        return [nodes[at if at < len(nodes) else 0]]
 
     def cost(self, task: TaskView, node: NodeView) -> float:
         """How many nodes come before *node*."""

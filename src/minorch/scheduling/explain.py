@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from minorch.scheduling.filters import amount, could_ever_hold, refusal
+from minorch.scheduling.filters import Filters, amount
 from minorch.scheduling.view import NodeView, TaskView
 
 __all__ = ["Blocked", "Explanation", "Refused", "count_refusals"]
@@ -36,12 +36,13 @@ class Blocked(msgspec.Struct, frozen=True, kw_only=True):
         return "; ".join(str(refused) for refused in self.refused) + end
 
 
-def count_refusals(task: TaskView, nodes: Sequence[NodeView]) -> Blocked:
+def count_refusals(task: TaskView, nodes: Sequence[NodeView], filters: Filters | None = None) -> Blocked:
     """Ask every node why it refuses *task*, and count; the commonest reason first."""
+    filters = filters or Filters()
     counts: dict[str, int] = {}
     least: dict[str, int] = {}
     for node in nodes:
-        objection = refusal(task, node)
+        objection = filters.refusal(task, node)
         if objection is None:
             continue
         counts[objection.words] = counts.get(objection.words, 0) + 1
@@ -51,7 +52,7 @@ def count_refusals(task: TaskView, nodes: Sequence[NodeView]) -> Blocked:
         Refused(nodes=counts[words], words=_in_full(words, least.get(words)))
         for words in sorted(counts, key=lambda words: (-counts[words], words))
     ]
-    return Blocked(refused=refused, feasible=any(could_ever_hold(task, node) for node in nodes))
+    return Blocked(refused=refused, feasible=any(filters.could_ever_hold(task, node) for node in nodes))
 
 
 def _in_full(words: str, lacking: int | None) -> str:

@@ -6,13 +6,14 @@ the order of :data:`FILTERS`, cheapest first, and gives the first objection.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
+from minorch.errors import PluginError
 from minorch.resources import format_size
 from minorch.scheduling.view import NodeView, TaskView
 
-__all__ = ["FILTERS", "Filter", "Refusal", "could_ever_hold", "refusal"]
+__all__ = ["FILTERS", "CustomFilter", "Filter", "Filters", "Refusal", "could_ever_hold", "refusal"]
 
 
 class Refusal(NamedTuple):
@@ -29,6 +30,7 @@ class Refusal(NamedTuple):
 
 
 Filter = Callable[[TaskView, NodeView], Refusal | None]
+CustomFilter = Callable[[TaskView, NodeView], str | None]
 
 
 def ready(task: TaskView, node: NodeView) -> Refusal | None:
@@ -36,6 +38,13 @@ def ready(task: TaskView, node: NodeView) -> Refusal | None:
     if not node.ready:
         return Refusal("ready", "not ready", passing=True)
     return Refusal("ready", "cordoned", passing=True) if node.cordoned else None
+
+
+def held(task: TaskView, node: NodeView) -> Refusal | None:
+    """Refuse a node whose room is kept for another task."""
+    if node.held_for in ("", task.id):
+        return None
+    return Refusal("held", "kept free for another task", passing=True)
 
 
 def runtime(task: TaskView, node: NodeView) -> Refusal | None:
@@ -97,12 +106,110 @@ def resources(task: TaskView, node: NodeView) -> Refusal | None:
     return Refusal("resources", f"{name} short", lacking, wanted.fits(capacity))
 
 
-FILTERS: Final[tuple[Filter, ...]] = (ready, runtime, slots, resources, taints, constraints, host_ports)
+FILTERS: Final[tuple[Filter, ...]] = (
+    ready,
+    held,
+    runtime,
+    slots,
+    resources,
+    taints,
+    constraints,
+    host_ports,
+)
 """In the order in which they are asked."""
 
 
+class Filters:
+    """All filters of one cluster: the built-in ones, then its own.
+
+    Args:
+        custom: more filters, by name: each gets a task and a node and returns None, or in words why not.
+    """
+
+    def __init__(self, custom: Mapping[str, CustomFilter] | None = None) -> None:
+        self._custom = dict(custom or {})
+
+    def refusal(self, task: TaskView, node: NodeView) -> Refusal | None:
+        """The first objection to placing *task* on *node*; None: it can go there.
+
+        Raises:
+            PluginError: a filter of one's own failed.
+        """
+        for objects in FILTERS:
+            objection = objects(task, node)
+            if objection is not None:
+                return objection
+        for name, objects_too in self._custom.items():
+            words = _ask(name, objects_too, task, node)
+            if words is not None:
+                return Refusal(name, words, passing=True)
+        return None
+
+    def admit(self, task: TaskView, node: NodeView) -> bool:
+        """Whether there is no objection; the same as :meth:`refusal`, in less time.
+
+        Raises:
+            PluginError: a filter of one's own failed.
+        """
+        spec, machine, reserved = task.task, node.node, node.reserved
+        wanted, capacity = spec.resources, machine.capacity
+        if (
+            not node.ready
+            or node.cordoned
+            or node.tasks >= machine.max_tasks
+            or wanted.cpu_millis + reserved.cpu_millis > capacity.cpu_millis
+            or wanted.memory + reserved.memory > capacity.memory
+            or wanted.disk + reserved.disk > capacity.disk
+        ):
+            return False
+        if not (
+            wanted.custom_millis
+            or node.held_for
+            or spec.runtime
+            or machine.taints
+            or spec.constraints
+            or spec.ports
+            or self._custom
+        ):
+            return True
+        return self.refusal(task, node) is None
+
+    def could_ever_hold(self, task: TaskView, node: NodeView) -> bool:
+        """Whether *node* could run *task* if it were ready and empty."""
+        return could_ever_hold(task, node)
+
+    def alike(self, task: TaskView) -> bool:
+        """Whether nodes of the same state are the same to all filters, for this task."""
+        return not self._custom
+
+    def local(self, task: TaskView) -> bool:
+        """Whether what the filters say of a node depends on nothing but that node, for this task."""
+        return True
+
+    def prepared(self, task: TaskView, nodes: Sequence[NodeView]) -> Callable[[NodeView], bool]:
+        """:meth:`admit` for one task and many nodes."""
+        return lambda node: self.admit(task, node)
+
+
+def _ask(name: str, objects: CustomFilter, task: TaskView, node: NodeView) -> str | None:
+    try:
+        words = objects(task, node)
+    except Exception as error:
+        raise FilterFault(name, node.name, error) from error
+    if words is None or isinstance(words, str):
+        return words
+    raise PluginError(f"filter {name} returned {words!r:.40} for node {node.name}, neither text nor None")
+
+
+class FilterFault(PluginError):
+    """A filter of one's own raised; the cause is its own error."""
+
+    def __init__(self, name: str, node: str, cause: BaseException) -> None:
+        super().__init__(f"filter {name} raised {type(cause).__name__} for node {node}: {cause}"[:1000])
+
+
 def refusal(task: TaskView, node: NodeView) -> Refusal | None:
-    """The first objection to placing *task* on *node*; None: it can go there."""
+    """The first objection of the built-in filters to placing *task* on *node*; None: it can go there."""
     for objects in FILTERS:
         objection = objects(task, node)
         if objection is not None:

@@ -1,24 +1,30 @@
 """Planning: from a read-only view and the waiting tasks to placements and reasons. Nothing is changed.
 
-The placement is a full scan of the nodes for each task; :class:`Board` is the seam where an index
-that gives the same answers can take its place.
+Which nodes could take a task, and which is the cheapest, is asked of the
+:class:`~minorch.scheduling.board.Board`; here is the order in which tasks are placed, and how a strategy
+is asked.
 """
 
 from __future__ import annotations
 
+import bisect
 import heapq
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter
+from typing import Final
 
 import msgspec
 
 from minorch.errors import PluginError
-from minorch.scheduling.explain import Blocked, count_refusals
-from minorch.scheduling.filters import refusal
-from minorch.scheduling.scheduler import FunctionScheduler, Scheduler
+from minorch.scheduling.board import Board
+from minorch.scheduling.explain import Blocked
+from minorch.scheduling.scheduler import FunctionScheduler, NodeFault, Scheduler, checked, cost_of
 from minorch.scheduling.view import ClusterView, NodeView, TaskView
 
-__all__ = ["Board", "Placement", "Plan", "ask", "blame", "make_plan"]
+__all__ = ["Placement", "Plan", "ask", "blame", "find_node", "make_plan"]
+
+_index: Final = attrgetter("index")
 
 
 class Placement(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,134 +39,238 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What a scheduler proposes. The manager checks it again before it commits to it."""
 
     placements: Sequence[Placement] = ()
-    blocked: Mapping[str, Blocked] = {}
-    """By the id of the first task of each shape that fits nowhere now: why."""
+    waiting: Sequence[TaskView] = ()
+    """The first task of each group that fits nowhere now."""
     broken: Mapping[str, str] = {}
     """By task id: what the strategy did wrong for it."""
+    board: Board
+    """The nodes once everything was placed."""
 
+    @property
+    def blocked(self) -> Mapping[str, Blocked]:
+        """By the id of the first task of each group that fits nowhere now: why.
 
-class Board:
-    """The nodes while a plan is made: asked for the best one, told what was placed."""
-
-    def __init__(self, nodes: Sequence[NodeView]) -> None:
-        self.nodes = list(nodes)
-
-    def feasible(self, task: TaskView) -> list[NodeView]:
-        """The nodes that could take *task* now; those it failed on only if there are no others."""
-        nodes = [node for node in self.nodes if refusal(task, node) is None]
-        if task.avoid:
-            return [node for node in nodes if node.name not in task.avoid] or nodes
-        return nodes
-
-    def update(self, node: NodeView) -> None:
-        """Take *node* as it is now that something was placed on it."""
-        self.nodes[node.index] = node
+        It is counted when you ask, and holds as long as the board does not change.
+        """
+        return {task.id: self.board.why_blocked(task) for task in self.waiting}
 
 
 class _Heads:
     """The first waiting task of each group, so that the groups can be merged without being read."""
 
     def __init__(self, groups: Iterable[Iterable[TaskView]]) -> None:
-        self._heap: list[tuple[int, int, TaskView, Iterator[TaskView]]] = []
+        self._heap: list[tuple[float, int, int, TaskView, Iterator[TaskView]]] = []
         for at, group in enumerate(groups):
             rest = iter(group)
             for task in rest:
-                self._heap.append((task.order, at, task, rest))
+                self._heap.append((task.turn, task.order, at, task, rest))
                 break
         heapq.heapify(self._heap)
 
     def first(self) -> TaskView | None:
         """The task whose turn it is."""
-        return self._heap[0][2] if self._heap else None
+        return self._heap[0][3] if self._heap else None
 
     def advance(self) -> None:
         """Go on behind the first task."""
-        _, at, _, rest = self._heap[0]
+        _, _, at, _, rest = self._heap[0]
         for task in rest:
-            heapq.heapreplace(self._heap, (task.order, at, task, rest))
+            heapq.heapreplace(self._heap, (task.turn, task.order, at, task, rest))
             return
         heapq.heappop(self._heap)
+
+    def take_group(self) -> list[TaskView]:
+        """Take out the first task and the rest of its group."""
+        *_, first, rest = heapq.heappop(self._heap)
+        return [first, *rest]
 
     def drop_group(self) -> None:
         """Leave out the first task and the rest of its group."""
         heapq.heappop(self._heap)
 
 
-def make_plan(cluster: ClusterView, groups: Iterable[Iterable[TaskView]], scheduler: Scheduler) -> Plan:
+class _Planning:
+    """One plan in the making."""
+
+    def __init__(self, cluster: ClusterView, scheduler: Scheduler, board: Board) -> None:
+        self._cluster = cluster
+        self._scheduler = scheduler
+        self.board = board
+        self.placements: list[Placement] = []
+        self.waiting: list[TaskView] = []
+        self.broken: dict[str, str] = {}
+        self._begun = False
+
+    def place(self, task: TaskView) -> bool:
+        """Place one task; False: it fits nowhere."""
+        placed = self._try(task)
+        if placed is None:
+            self.waiting.append(task)
+        return placed is not None
+
+    def _try(self, task: TaskView) -> bool | None:
+        """Whether it was placed or the strategy failed on it; None: it fits nowhere."""
+        scheduler, board = self._scheduler, self.board
+        try:
+            if not self._begun:
+                scheduler.begin(self._cluster)
+                self._begun = True
+            found = find_node(scheduler, task, board, self._cluster)
+            if found is None:
+                return None
+            node, cost = found
+            updated = node.with_task(task)
+            scheduler.placed(task, updated)
+        except (Exception, SystemExit) as error:  # noqa: BLE001  a plugin may raise anything; it is told
+            self.broken[task.id] = blame(scheduler, task, error)
+            return False
+        board.update(updated)  # only now: a task that was spoilt takes no room
+        self.placements.append(Placement(task=task, node=node.name, cost=cost))
+        return True
+
+    def place_all(self, gang: Sequence[TaskView]) -> None:
+        """Place all tasks of a group, or none of them."""
+        kept, drawn = dict(vars(self._scheduler)), self._cluster.random.getstate()
+        improved, before, placed = self.board.improved, len(self.placements), 0
+        for task in gang:
+            outcome = self._try(task)
+            if outcome:
+                placed += 1
+                continue
+            # What the strategy noted of tasks that are taken back, and the chances it took, are forgotten.
+            for placement in reversed(self.placements[before:]):
+                node = self.board.named(placement.node)
+                self.board.update(node.without_task(placement.task))
+            del self.placements[before:]
+            self.board.improved = improved  # what was never committed helps nobody
+            vars(self._scheduler).clear()
+            vars(self._scheduler).update(kept)
+            self._cluster.random.setstate(drawn)
+            if outcome is None:
+                self.waiting.append(msgspec.structs.replace(task, gang=f"{placed} of {len(gang)}"))
+            return
+
+
+def make_plan(
+    cluster: ClusterView,
+    groups: Iterable[Iterable[TaskView]],
+    scheduler: Scheduler,
+    *,
+    board: Board | None = None,
+) -> Plan:
     """Place waiting tasks.
 
     Args:
         cluster: the nodes; their indices are their positions.
-        groups: the waiting tasks, those of one shape together and in ascending order. They are
-            taken in ascending order over all groups; when one fits nowhere, the rest of its group
-            is not tried.
+        groups: the waiting tasks, those of one shape together and in ascending order of their turn and
+            order. They are taken in ascending order over all groups; when one fits nowhere, the rest of
+            its group is not tried. A group of tasks that name a gang is placed as a whole or not at all.
         scheduler: the strategy.
+        board: these nodes with what is known of them from earlier plans; None: a new one. What is placed
+            is placed on it.
 
     A strategy that breaks its contract spoils only the task it was asked about.
     """
-    board = Board(cluster.nodes)
-    placements: list[Placement] = []
-    blocked: dict[str, Blocked] = {}
-    broken: dict[str, str] = {}
-    begun = False
+    planning = _Planning(cluster, scheduler, Board(cluster.nodes) if board is None else board)
     waiting = _Heads(groups)
     while (task := waiting.first()) is not None:
-        nodes = board.feasible(task)
-        if not nodes:
-            blocked[task.id] = count_refusals(task, board.nodes)
+        if task.gang:
+            planning.place_all(waiting.take_group())
+        elif planning.place(task):
+            waiting.advance()
+        else:
             waiting.drop_group()
-            continue
-        waiting.advance()
-        try:
-            if not begun:
-                scheduler.begin(cluster)
-                begun = True
-            node, cost = ask(scheduler, task, nodes)
-            updated = node.with_task(task)
-            scheduler.placed(task, updated)
-        except (Exception, SystemExit) as error:  # noqa: BLE001  a plugin may raise anything; it is told
-            broken[task.id] = blame(scheduler, task, error)
-            continue
-        board.update(updated)  # only now: a task that was spoilt takes no room
-        placements.append(Placement(task=task, node=node.name, cost=cost))
-    return Plan(placements=placements, blocked=blocked, broken=broken)
+    return Plan(
+        placements=planning.placements,
+        waiting=planning.waiting,
+        broken=planning.broken,
+        board=planning.board,
+    )
+
+
+def find_node(
+    scheduler: Scheduler, task: TaskView, board: Board, cluster: ClusterView
+) -> tuple[NodeView, float] | None:
+    """The node that the strategy chooses for a task, and its cost; None: the task fits nowhere.
+
+    Raises:
+        NodeFault: the strategy raised when it was asked about one node.
+        PluginError: it chose what was not offered, or a cost is not a finite number.
+    """
+    if task.kept_node >= 0:  # room was kept for it, so it goes there and nowhere else is looked at
+        node = board.nodes[task.kept_node]
+        if board.filters.admit(task, node):
+            return ask(scheduler, task, [node])
+    if scheduler.sample is not None:
+        nodes = _sample(scheduler.sample, task, board, cluster)
+        if nodes:
+            return ask(scheduler, task, nodes)
+    if board.indexes(task, scheduler):
+        return board.cheapest(task, scheduler)
+    offered = board.feasible(task)
+    return ask(scheduler, task, offered) if offered else None
+
+
+def _sample(size: int | str, task: TaskView, board: Board, cluster: ClusterView) -> Sequence[NodeView]:
+    """Some feasible nodes drawn at random, by index; none: too few of those drawn are feasible."""
+    count = len(board.nodes)
+    wanted = size if isinstance(size, int) else max(2, math.ceil(math.log2(max(2, count))))
+    drawn: dict[int, NodeView] = {}
+    if wanted < count:
+        for _ in range(4 * wanted):
+            node = board.nodes[cluster.random.randrange(count)]
+            if node.name not in task.avoid and board.filters.admit(task, node):
+                drawn[node.index] = node
+                if len(drawn) == wanted:
+                    break
+    return [drawn[index] for index in sorted(drawn)]
 
 
 def ask(scheduler: Scheduler, task: TaskView, nodes: Sequence[NodeView]) -> tuple[NodeView, float]:
     """Put *task* to the three phases of a strategy and check what it answers.
 
     Raises:
+        NodeFault: it raised when it was asked about one node.
         PluginError: it chose what was not offered, or a cost is not a finite number.
     """
     candidates = scheduler.candidates(task, nodes)
-    known = {id(node) for node in nodes}
-    if not candidates or any(id(node) not in known for node in candidates):
+    if candidates is not nodes and not (candidates and _all_among(candidates, nodes)):
         raise PluginError("candidates() returned none of the nodes it was given, or others")
-    costs = scheduler.score(task, candidates)
-    if len(costs) != len(candidates):
-        raise PluginError(f"score() returned {len(costs)} costs for {len(candidates)} nodes")
-    for node, cost in zip(candidates, costs, strict=True):
-        if not _is_cost(cost):
-            raise PluginError(f"the cost of node {node.name} is {cost!r:.40}, not a finite number")
+    if type(scheduler).score is Scheduler.score:
+        cost_there = cost_of(scheduler)
+        costs: Sequence[float] = [cost_there(task, node) for node in candidates]
+    else:
+        costs = scheduler.score(task, candidates)
+        if len(costs) != len(candidates):
+            raise PluginError(f"score() returned {len(costs)} costs for {len(candidates)} nodes")
+        costs = [checked(cost, node) for node, cost in zip(candidates, costs, strict=True)]
     chosen = scheduler.pick(task, candidates, costs)
     for node, cost in zip(candidates, costs, strict=True):
         if node is chosen:
-            return node, float(cost)
+            return node, cost
     raise PluginError("pick() returned a node that was no candidate")
 
 
-def _is_cost(cost: object) -> bool:
-    return isinstance(cost, int | float) and not isinstance(cost, bool) and math.isfinite(cost)
+def _all_among(candidates: Sequence[NodeView], nodes: Sequence[NodeView]) -> bool:
+    """Whether these are some of *nodes*, which are in ascending order of their index."""
+    for node in candidates:
+        at = bisect.bisect_left(nodes, node.index, key=_index)
+        if at == len(nodes) or nodes[at] is not node:
+            return False
+    return True
 
 
-def blame(scheduler: Scheduler, task: TaskView, error: BaseException) -> str:
-    """What a strategy did wrong, in words that name it and the task."""
+def blame(scheduler: Scheduler, task: TaskView, error: BaseException, node: str = "") -> str:
+    """What a strategy did wrong, in words that name it, the task, and the node if it was about one."""
     try:
         words = str(error)
     except Exception:  # noqa: BLE001  a plugin's exception may be broken as well
         words = "(its message cannot be read)"
+    if isinstance(error, NodeFault):
+        return blame(scheduler, task, error.cause, error.node)
     detail = words if isinstance(error, PluginError) else f"{type(error).__name__}: {words}{_place(error)}"
-    return f"scheduler {_name(scheduler)} failed on task {task.job}/{task.name}: {detail}"[:2000]
+    on = f" and node {node}" if node else ""
+    return f"scheduler {_name(scheduler)} failed on task {task.job}/{task.name}{on}: {detail}"[:2000]
 
 
 def _name(scheduler: Scheduler) -> str:

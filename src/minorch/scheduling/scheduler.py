@@ -6,12 +6,14 @@ asked once per task, for the nodes that passed the filters of :mod:`minorch.sche
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
+from minorch.errors import PluginError
 from minorch.scheduling.view import ClusterView, NodeView, TaskView
 
-__all__ = ["CostFunction", "FunctionScheduler", "Scheduler"]
+__all__ = ["CostFunction", "FunctionScheduler", "NodeFault", "Scheduler", "checked", "cost_of"]
 
 CostFunction = Callable[[TaskView, NodeView], float]
 
@@ -30,10 +32,25 @@ class Scheduler:
     """
 
     depends_on: Literal["node", "job", "anything"] = "anything"
-    """What the cost of a node depends on: the task's shape and that node's own state (``node``), the job's
-    other placements too (``job``), or anything at all.  It is a promise that lets costs be kept between
-    decisions; ``anything`` promises nothing and is always right.  Set it in the class, or in ``__init__``
-    where an option decides it."""
+    """What the cost of a node depends on.
+
+    ``node``: the shape of the task and that node's own state.  ``job``: how many tasks of the same job are
+    there, too.  With either, an index keeps costs between decisions and answers in place of
+    :meth:`candidates` and :meth:`pick`, so these stay the default.  ``anything`` promises nothing, is always
+    right, and is asked about every node each time.  Set it in the class, or in ``__init__`` where an option
+    decides it.
+
+    The shape is what a task asks of its node: resources, image, platform, runtime, labels, constraints,
+    tolerations, host ports; not its name, its command or its environment.  A node's state is all that its
+    view shows but for its name, its index and the jobs that its tasks belong to."""
+
+    generation: int = 0
+    """To be raised by a strategy when costs that it gave before do not hold any more, as when an option is
+    changed or something that all costs depend on.  The index is built anew then, so let it be rare."""
+
+    sample: int | Literal["log2"] | None = None
+    """Look at so many feasible nodes only, drawn at random (``log2``: the logarithm of the number of nodes to
+    the base 2, at least 2); None: at all. Faster on many nodes than no index, and nearly as good."""
 
     def begin(self, cluster: ClusterView) -> None:
         """Prepare for one plan, which may place many tasks. The default does nothing."""
@@ -59,6 +76,10 @@ class Scheduler:
     def placed(self, task: TaskView, node: NodeView) -> None:
         """Take note that *task* was placed on *node*, whose view includes it. The default does nothing."""
 
+    def parts(self, task: TaskView, node: NodeView) -> Mapping[str, float]:
+        """Return what the cost is made of, for explanations. The default: the cost alone."""
+        return {"cost": self.cost(task, node)}
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
 
@@ -77,3 +98,44 @@ class FunctionScheduler(Scheduler):
 
     def __repr__(self) -> str:
         return f"FunctionScheduler({getattr(self._function, '__name__', self._function)!r})"
+
+
+class NodeFault(Exception):
+    """A strategy failed on one node; the cause is its own error."""
+
+    def __init__(self, node: str, cause: BaseException) -> None:
+        super().__init__(str(cause))
+        self.node = node
+        self.cause = cause
+
+
+def checked(cost: object, node: NodeView) -> float:
+    """Return *cost* if it is one.
+
+    Raises:
+        PluginError: it is not a finite number.
+    """
+    if isinstance(cost, int | float) and not isinstance(cost, bool) and math.isfinite(cost):
+        return float(cost)
+    raise PluginError(f"the cost of node {node.name} is {cost!r:.40}, not a finite number")
+
+
+def cost_of(scheduler: Scheduler) -> CostFunction:
+    """Return what gives the cost of a single node, checked.
+
+    It raises :class:`NodeFault` for what the strategy raises, and :class:`PluginError` for what is no cost.
+    """
+    one_by_one = type(scheduler).score is Scheduler.score
+    cost, score = scheduler.cost, scheduler.score
+
+    def cost_there(task: TaskView, node: NodeView) -> float:
+        try:
+            if one_by_one:
+                found: object = cost(task, node)
+            else:
+                (found,) = score(task, [node])
+        except Exception as error:
+            raise NodeFault(node.name, error) from error
+        return checked(found, node)
+
+    return cost_there

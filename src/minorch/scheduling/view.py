@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from minorch.model import Constraint, Node, NodeStats, Task, parse_constraint
 from minorch.resources import Resources
+from minorch.state.shape import shape_of
 
 if TYPE_CHECKING:
     from random import Random
@@ -39,6 +40,8 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Whether its worker is heard of and its engine answers."""
     cordoned: bool = False
     """Whether somebody asked that nothing new be placed here."""
+    held_for: str = ""
+    """The id of the task that its room is kept for; empty: it is kept for none."""
 
     @property
     def name(self) -> str:
@@ -77,6 +80,20 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True, eq=False):
             host_ports=self.host_ports | task.host_ports if task.host_ports else self.host_ports,
         )
 
+    def without_task(self, task: TaskView) -> NodeView:
+        """This node once *task*, which is placed on it, is gone."""
+        jobs = dict(self.job_tasks)
+        jobs[task.job_id] -= 1
+        if not jobs[task.job_id]:
+            del jobs[task.job_id]
+        return msgspec.structs.replace(
+            self,
+            reserved=self.reserved - task.resources,
+            tasks=self.tasks - 1,
+            job_tasks=jobs,
+            host_ports=self.host_ports - task.host_ports if task.host_ports else self.host_ports,
+        )
+
 
 class TaskView(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """One task that waits for a node."""
@@ -88,10 +105,22 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     job: str
     """The job's name."""
     task: Task
+    turn: float = 0.0
+    """When its turn is: tasks are placed in ascending order of their turn; see ``ManagerConfig.ageing_s``."""
     order: int = 0
-    """Its turn: tasks are placed in ascending order."""
+    """The order of submission, which decides between tasks of the same turn."""
+    gang: str = ""
+    """Its group is placed as a whole or not at all; empty: it is placed by itself."""
+    kept_node: int = -1
+    """The index of the node whose room is kept for it; -1: there is none."""
+    shape: Hashable = None
+    """Equal for tasks that can go to the same nodes at the same cost."""
     avoid: frozenset[str] = frozenset()
     """Nodes where it failed before; they are taken only if no other will do."""
+
+    def __post_init__(self) -> None:
+        if self.shape is None:
+            msgspec.structs.force_setattr(self, "shape", shape_of(self.task))
 
     @property
     def labels(self) -> Mapping[str, str]:

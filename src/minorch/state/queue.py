@@ -1,51 +1,71 @@
-"""The tasks that wait for a node, in the order of submission, those of one shape together."""
+"""The tasks that wait for a node, in lines: those that go to the same nodes, in the order of submission."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
-from minorch.state.tables import Shape
+from minorch.state.shape import Shape
 
-__all__ = ["WaitingQueue"]
+__all__ = ["Line", "WaitingQueue"]
+
+
+class Line(NamedTuple):
+    """What tasks share that wait one behind the other."""
+
+    shape: Shape
+    priority: int = 0
+    patient: bool = False
+    """Whether they wait for a node that can hold them if there is none."""
+    gang: str = ""
+    """The id of their job if all of it is placed together; empty: each is placed by itself."""
 
 
 class WaitingQueue:
-    """Waiting tasks by shape, so that a shape that fits nowhere is tried once and blocks no other."""
+    """Waiting tasks by line, so that a line whose first fits nowhere is tried once and blocks no other."""
 
     def __init__(self) -> None:
-        self._groups: dict[Shape, dict[str, int]] = {}
-        self._shape_of: dict[str, Shape] = {}
+        self._lines: dict[Line, dict[str, int]] = {}
+        self._line_of: dict[str, Line] = {}
+        self._out_of_turn: set[Line] = set()
 
-    def add(self, task_id: str, order: int, shape: Shape) -> None:
-        """Queue a task behind the others of its shape; a task that was queued before regains its turn."""
-        group = self._groups.setdefault(shape, {})
-        behind = bool(group) and next(reversed(group.values())) > order
-        group[task_id] = order
-        if behind:
-            self._groups[shape] = dict(sorted(group.items(), key=lambda item: item[1]))
-        self._shape_of[task_id] = shape
+    def add(self, task_id: str, order: int, line: Line) -> None:
+        """Queue a task behind the others of its line; a task that was queued before regains its turn."""
+        tasks = self._lines.setdefault(line, {})
+        if tasks and tasks[next(reversed(tasks))] > order:
+            self._out_of_turn.add(line)
+        tasks[task_id] = order
+        self._line_of[task_id] = line
 
     def remove(self, task_id: str) -> bool:
         """Take a task out; False if it was not in."""
-        shape = self._shape_of.pop(task_id, None)
-        if shape is None:
+        line = self._line_of.pop(task_id, None)
+        if line is None:
             return False
-        group = self._groups[shape]
-        del group[task_id]
-        if not group:
-            del self._groups[shape]
+        tasks = self._lines[line]
+        del tasks[task_id]
+        if not tasks:
+            del self._lines[line]
+            self._out_of_turn.discard(line)
         return True
 
-    def groups(self) -> list[Iterator[str]]:
-        """The ids of each shape in order; valid until the queue changes."""
-        return [iter(group) for group in self._groups.values()]
+    def lines(self) -> list[Line]:
+        """Every line in which somebody waits."""
+        return list(self._lines)
 
-    def waiting(self, shape: Shape) -> list[str]:
-        """The ids of one shape in order."""
-        return list(self._groups.get(shape, ()))
+    def waiting(self, line: Line) -> Iterator[str]:
+        """The ids of one line in order; valid until the queue changes."""
+        if line in self._out_of_turn:
+            self._out_of_turn.remove(line)
+            self._lines[line] = dict(sorted(self._lines[line].items(), key=lambda item: item[1]))
+        return iter(self._lines.get(line, ()))
+
+    def line_of(self, task_id: str) -> Line | None:
+        """The line a task waits in; None: it does not wait."""
+        return self._line_of.get(task_id)
 
     def __len__(self) -> int:
-        return len(self._shape_of)
+        return len(self._line_of)
 
     def __contains__(self, task_id: object) -> bool:
-        return task_id in self._shape_of
+        return task_id in self._line_of

@@ -16,6 +16,7 @@ from minorch.ids import RunKey
 from minorch.model import Job, Node, NodeStats, RestartPolicy, Task, TaskStats
 from minorch.resources import Resources
 from minorch.state.events import Event, EventLog
+from minorch.state.queue import Line
 from minorch.state.records import (
     ATTEMPTS_KEPT,
     AttemptRecord,
@@ -27,6 +28,7 @@ from minorch.state.records import (
     dump,
     load,
 )
+from minorch.state.shape import shape_of
 from minorch.states import (
     ATTEMPT_MOVES,
     JOB_MOVES,
@@ -38,10 +40,7 @@ from minorch.states import (
     check_move,
 )
 
-__all__ = ["ClusterState", "JobEntry", "NodeEntry", "Shape"]
-
-Shape = tuple[object, ...]
-"""What decides where a task can go; tasks of one shape are refused by the same nodes."""
+__all__ = ["ClusterState", "JobEntry", "NodeEntry"]
 
 _META: Final = "meta"
 
@@ -56,10 +55,10 @@ class JobEntry:
         "doomed",
         "failed",
         "job",
+        "lines",
         "open",
         "policies",
         "record",
-        "shapes",
         "stopped",
         "tasks",
         "unmet",
@@ -80,7 +79,8 @@ class JobEntry:
         self.unmet: list[int] = [0] * len(job.tasks)
         """How many instances each task still waits for."""
         self.policies: list[RestartPolicy] = [job.restart_policy(task) for task in job.tasks]
-        self.shapes: list[Shape] = [(job.wait_for_nodes, *_shape(task)) for task in job.tasks]
+        self.lines: list[Line] = [Line(shape_of(task), patient=job.wait_for_nodes) for task in job.tasks]
+        """Where the instances of each task wait for a node."""
         self.open = 0
         """Instances that are not over."""
         self.failed = 0
@@ -129,11 +129,6 @@ class NodeEntry:
     def ready(self) -> bool:
         """Whether tasks can be started there now."""
         return self.engine_ok and not self.record.lost
-
-
-def _shape(task: Task) -> Shape:
-    ports = tuple(sorted((p.host, p.protocol) for p in task.ports if p.host is not None))
-    return (task.resources, task.runtime, tuple(task.constraints), tuple(task.tolerations), ports)
 
 
 class ClusterState:

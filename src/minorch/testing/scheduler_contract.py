@@ -24,7 +24,7 @@ from hypothesis import HealthCheck, Phase, example, given, settings, strategies 
 
 from minorch.errors import PluginError
 from minorch.resources import Resources
-from minorch.scheduling import ClusterView, NodeView, Plan, Scheduler, TaskView, make_plan
+from minorch.scheduling import Board, ClusterView, NodeView, Plan, Scheduler, TaskView, make_plan
 from minorch.scheduling.filters import refusal
 from minorch.scheduling.plan import ask
 from minorch.testing import builders
@@ -135,6 +135,51 @@ _examples: Final = settings(
     phases=[phase for phase in Phase if phase is not Phase.explain],  # which takes longer than all others
     suppress_health_check=[HealthCheck.differing_executors, HealthCheck.too_slow],
 )
+
+
+_Step = tuple[str, int, TaskView, NodeView]
+"""What happens, to the how-manieth node or placement, with which task, with which new look of the node."""
+
+_step: Final = st.tuples(
+    st.sampled_from(["place", "place", "place", "end", "change", "join"]), st.integers(0, 99), _task, _node
+)
+_histories: Final = st.lists(_step, min_size=1, max_size=20)
+_LONG_HISTORY: Final = [
+    (what, 7 * at, _TASKS[at % len(_TASKS)], _AWKWARD[at % len(_AWKWARD)])
+    for at, what in enumerate(["place", "place", "end", "place", "change", "place", "join", "place"] * 6)
+]
+
+
+def _replay(scheduler: Scheduler, board: Board, history: Sequence[_Step]) -> list[tuple[str, str, float]]:
+    """Play a history on a board and return what was placed where, at what cost."""
+    random = Random(0)
+    decisions: list[tuple[str, str, float]] = []
+    placed: list[tuple[TaskView, int]] = []
+    for turn, (what, which, task, look) in enumerate(history):
+        if what == "place":
+            name = f"t{turn}"
+            named = msgspec.structs.replace(task, id=builders.identity(name), name=name, order=turn)
+            view = ClusterView(nodes=board.nodes, now=float(turn), random=random)
+            plan = _sound(make_plan(view, [[named]], scheduler, board=board))
+            decisions += _decisions(plan)
+            placed += [(named, board.named(placement.node).index) for placement in plan.placements]
+        elif what == "end" and placed:
+            ended, at = placed.pop(which % len(placed))
+            board.update(board.nodes[at].without_task(ended))
+        elif what in ("change", "join"):
+            at = len(board.nodes) if what == "join" else which % len(board.nodes)
+            name = f"n{at}"
+            placed = [(task, there) for task, there in placed if there != at]  # it is as new
+            node = msgspec.structs.replace(look.node, name=name)
+            board.update(msgspec.structs.replace(look, index=at, node=node, job_tasks=dict(look.job_tasks)))
+    return decisions
+
+
+def _first_difference(one: Sequence[object], other: Sequence[object]) -> str:
+    for at, (mine, theirs) in enumerate(zip(one, other, strict=False)):
+        if mine != theirs:
+            return f"they part at decision {at}: {mine} by index, {theirs} by scan"
+    return f"{len(one)} decisions by index, {len(other)} by scan"
 
 
 class SchedulerContract:
@@ -281,6 +326,11 @@ class SchedulerContract:
             twin = msgspec.structs.replace(twin, job_id=builders.identity("green"), job="green")
         assert _cost(scheduler, twin, node) == cost, "another task of the same shape costs something else"
 
+        moved = msgspec.structs.replace(
+            node, index=node.index + 7, node=msgspec.structs.replace(node.node, name="another")
+        )
+        assert _cost(scheduler, task, moved) == cost, "it depends on the node's name or index"
+
         renamed = msgspec.structs.replace(node, job_tasks=_renamed(node, task.job_id if own_job else None))
         assert _cost(scheduler, task, renamed) == cost, "it depends on which other jobs the node has tasks of"
 
@@ -288,13 +338,15 @@ class SchedulerContract:
             view if view is node else _with_job(other, view, task.job_id) if own_job else other
             for view, other in zip(cluster.nodes, others, strict=False)
         ]
-        fresh, elsewhere = self.make_scheduler(), _named(changed)
-        fresh.begin(elsewhere)
+        elsewhere, generation = _named(changed), scheduler.generation
+        scheduler.begin(elsewhere)
         for view in elsewhere.nodes:
             if view.index != node.index:
                 stranger = builders.task("stranger", job="green")
-                fresh.placed(stranger, view.with_task(stranger))
-        after = _cost(fresh, task, elsewhere.nodes[node.index])
+                scheduler.placed(stranger, view.with_task(stranger))
+        if scheduler.generation != generation:  # it says that what it gave before does not hold any more
+            return
+        after = _cost(scheduler, task, elsewhere.nodes[node.index])
         assert after == cost, f"{cost!r}, but {after!r} when only other nodes differ"
 
     @_examples
@@ -314,6 +366,21 @@ class SchedulerContract:
         chosen = scheduler.pick(task, cluster.nodes, costs)
         cheapest = min(cluster.nodes, key=lambda view: (costs[view.index], view.index))
         assert chosen is cheapest, f"{chosen.name} was picked, but {cheapest.name} is the cheapest"
+
+    @_examples
+    @given(nodes=st.lists(_node, min_size=1, max_size=6), history=_histories)
+    @example(nodes=_AWKWARD, history=_LONG_HISTORY)
+    def test_an_index_and_a_scan_place_the_same(
+        self, nodes: list[NodeView], history: Sequence[_Step]
+    ) -> None:
+        """Whatever happened before: tasks end, nodes fill, change, fail and join.
+
+        A promise in ``depends_on`` that is not kept shows here, as does a ``generation`` that is not raised.
+        """
+        nodes = _own(nodes)
+        indexed = _replay(self.make_scheduler(), Board(_named(nodes).nodes), history)
+        scanned = _replay(self.make_scheduler(), Board(_named(nodes).nodes, indexed=False), history)
+        assert indexed == scanned, _first_difference(indexed, scanned)
 
     def _plan(self, cluster: ClusterView, groups: list[list[TaskView]]) -> Plan:
         """A plan by a new strategy, which must not have broken its contract."""

@@ -1,0 +1,261 @@
+"""The nodes while plans are made: which could take a task, and which of them is the cheapest.
+
+Two ways give the same answers.  The scan asks every node each time.  The index keeps, for each shape of
+task, what the scan would find (:mod:`minorch.scheduling.index`); when a node changes it is only noted, and
+a shape looks at what changed when it is next asked about.  So a decision costs as much as there were
+changes, not as there are nodes.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable, Iterable, Sequence
+from typing import Final
+
+from minorch.scheduling.explain import Blocked, count_refusals
+from minorch.scheduling.filters import Filters
+from minorch.scheduling.index import Cheapest, Feasible, NodeList
+from minorch.scheduling.scheduler import Scheduler
+from minorch.scheduling.view import NodeView, TaskView
+
+__all__ = ["Board"]
+
+_MOST_ENTRIES: Final = 4_000_000
+"""How many nodes all indexed shapes may hold in all; the shape that was not asked about for longest goes."""
+_LEAST_SHAPES: Final = 4
+_SHORTEST_LOG: Final = 4096
+
+
+class _Description:
+    """What some nodes, alike but for their name and address, say of themselves."""
+
+    __slots__ = ("example", "key", "number", "uses")
+
+    def __init__(self, number: int, key: Hashable, example: NodeView) -> None:
+        self.number = number
+        self.key = key
+        self.example = example
+        self.uses = 0
+
+
+class Board:
+    """All nodes, in the order of their index, with what was found out about them.
+
+    Args:
+        nodes: the nodes; their indices are their positions.
+        filters: what decides whether a node can take a task; the built-in ones if not given.
+        indexed: keep an index; otherwise every answer is a full scan.
+    """
+
+    def __init__(
+        self, nodes: Iterable[NodeView] = (), *, filters: Filters | None = None, indexed: bool = True
+    ) -> None:
+        self.filters = filters or Filters()
+        self.nodes: list[NodeView] = []
+        self.ticks: list[int] = []
+        """By index: a number that is new at each change of the node."""
+        self.states: list[int] = []
+        """By index: equal numbers for nodes that differ in their name and index alone; 0: takes nothing."""
+        self.improved = 0
+        """A number that is new whenever a node changed so that it may take what it could not before."""
+        self._indexed = indexed
+        self._tick = 0
+        self._log: list[int] = []
+        self._looks: OrderedDict[Hashable, Cheapest | Feasible] = OrderedDict()
+        self._costs_of: tuple[Scheduler, int] | None = None
+        self._numbers: dict[Hashable, int] = {}
+        self._at: dict[str, int] = {}
+        self._descriptions: list[_Description] = []
+        """By index: what each node says of itself."""
+        self._described: dict[Hashable, _Description] = {}
+        self._holders: dict[Hashable, bool] = {}
+        """By shape: whether some node could ever hold it, as nodes describe themselves now."""
+        for node in nodes:
+            self.update(node)
+
+    # -- changes ------------------------------------------------------------------------------
+
+    def update(self, node: NodeView) -> None:
+        """Take a node as it is now, or a new one at the end."""
+        at = node.index
+        self._tick += 1
+        if at < len(self.nodes):
+            before = self.nodes[at]
+            if before.node is not node.node:
+                self._drop_description(self._descriptions[at])
+                self._descriptions[at] = self._describe(node)
+                self.improved += 1
+            elif not _only_fuller(before, node):
+                self.improved += 1
+            self.nodes[at] = node
+            self.ticks[at] = self._tick
+            self.states[at] = self._state(node)
+        else:
+            self._at[node.name] = at
+            self._descriptions.append(self._describe(node))
+            self.nodes.append(node)
+            self.ticks.append(self._tick)
+            self.states.append(self._state(node))
+            self.improved += 1
+        if self._looks:
+            self._log.append(at)
+            if len(self._log) > max(_SHORTEST_LOG, 2 * len(self.nodes)):
+                self._shorten_log()
+
+    def _describe(self, node: NodeView) -> _Description:
+        """What a node says of itself, but for its name and address."""
+        key = (
+            node.node.capacity,
+            node.node.runtime,
+            tuple(sorted(node.node.labels.items())),
+            tuple(node.node.taints),
+            node.node.platform,
+            node.node.max_tasks,
+        )
+        description = self._described.get(key)
+        if description is None:
+            self._tick += 1
+            description = self._described[key] = _Description(self._tick, key, node)
+            self._holders.clear()
+        description.uses += 1
+        return description
+
+    def _drop_description(self, description: _Description) -> None:
+        description.uses -= 1
+        if not description.uses:
+            del self._described[description.key]
+            self._holders.clear()
+
+    def _state(self, node: NodeView) -> int:
+        if not node.ready or node.cordoned or node.held_for:
+            return 0
+        reserved = node.reserved
+        key: tuple[Hashable, ...] = (
+            self._descriptions[node.index].number,
+            node.tasks,
+            reserved.cpu_millis,
+            reserved.memory,
+            reserved.disk,
+        )
+        if reserved.custom_millis or node.host_ports or node.stats is not None:
+            key = (*key, tuple(sorted(reserved.custom_millis.items())), node.host_ports, node.stats)
+        number = self._numbers.get(key)
+        if number is None:
+            if len(self._numbers) > _SHORTEST_LOG + 8 * len(self.nodes):
+                self._forget_states()
+            number = self._numbers[key] = len(self._numbers) + 1
+        return number
+
+    def _forget_states(self) -> None:
+        """Begin to number states anew, so that no more are remembered than there may be nodes."""
+        self._looks.clear()
+        self._log.clear()
+        self._numbers.clear()
+        for at, node in enumerate(self.nodes):
+            self.states[at] = self._state(node)
+
+    def _shorten_log(self) -> None:
+        """Drop the older half of the changes, and what was not asked about since."""
+        half = len(self._log) // 2
+        del self._log[:half]
+        for key in [key for key, look in self._looks.items() if look.at < half]:
+            del self._looks[key]
+        for look in self._looks.values():
+            look.at -= half
+
+    # -- answers ------------------------------------------------------------------------------
+
+    def named(self, name: str) -> NodeView:
+        """The node of that name, as it is now."""
+        return self.nodes[self._at[name]]
+
+    def why_blocked(self, task: TaskView) -> Blocked:
+        """Ask every node why it refuses *task*, and count."""
+        return count_refusals(task, self.nodes, self.filters)
+
+    def could_ever_hold(self, task: TaskView) -> bool:
+        """Whether some node could run *task* if it were ready and empty.
+
+        Asked once for each shape and then only of nodes that joined or describe themselves anew.
+        """
+        if not self.filters.alike(task):
+            return any(self.filters.could_ever_hold(task, node) for node in self.nodes)
+        found = self._holders.get(task.shape)
+        if found is None:
+            examples = (description.example for description in self._described.values())
+            found = any(self.filters.could_ever_hold(task, node) for node in examples)
+            if len(self._holders) > _SHORTEST_LOG:
+                self._holders.clear()
+            self._holders[task.shape] = found
+        return found
+
+    def feasible(self, task: TaskView) -> Sequence[NodeView]:
+        """The nodes that could take *task* now, by index; those to avoid only if there are no others."""
+        if self._indexed and self.filters.local(task):
+            look = self._look(("feasible", task.shape), task, None)
+            assert isinstance(look, Feasible)
+            found: Sequence[NodeView] = look.nodes()
+        else:
+            admits = self.filters.prepared(task, self.nodes)
+            found = NodeList([node for node in self.nodes if admits(node)])
+        if task.avoid:
+            return [node for node in found if node.name not in task.avoid] or found
+        return found
+
+    def cheapest(self, task: TaskView, scheduler: Scheduler) -> tuple[NodeView, float] | None:
+        """The node that *scheduler*, whose costs depend on the node or the job alone, would pick.
+
+        Raises:
+            PluginError: a cost is not a finite number.
+        """
+        known = self._costs_of
+        if known is None or known[0] is not scheduler or known[1] != scheduler.generation:
+            for key in [key for key, look in self._looks.items() if isinstance(look, Cheapest)]:
+                del self._looks[key]
+            self._costs_of = (scheduler, scheduler.generation)
+        key = ("cheapest", task.shape, task.job_id if scheduler.depends_on == "job" else None)
+        look = self._look(key, task, scheduler)
+        assert isinstance(look, Cheapest)
+        at = look.first(task.avoid)
+        return None if at is None else (self.nodes[at[1]], at[0])
+
+    def indexes(self, task: TaskView, scheduler: Scheduler) -> bool:
+        """Whether :meth:`cheapest` may answer for this strategy and task."""
+        return self._indexed and scheduler.depends_on != "anything" and self.filters.local(task)
+
+    def _look(self, key: Hashable, task: TaskView, scheduler: Scheduler | None) -> Cheapest | Feasible:
+        look = self._looks.get(key)
+        if look is not None:
+            self._looks.move_to_end(key)
+            if look.at < len(self._log):
+                try:
+                    look.catch_up(dict.fromkeys(self._log[look.at :]))
+                except BaseException:
+                    del self._looks[key]
+                    raise
+                look.at = len(self._log)
+            return look
+        most = max(_LEAST_SHAPES, _MOST_ENTRIES // (1 + len(self.nodes)))
+        while len(self._looks) >= most:
+            self._looks.popitem(last=False)
+        look = Feasible(self, task) if scheduler is None else Cheapest(self, task, scheduler)
+        look.catch_up(range(len(self.nodes)))
+        look.at = len(self._log)
+        self._looks[key] = look
+        return look
+
+
+def _only_fuller(before: NodeView, after: NodeView) -> bool:
+    """Whether a node can take nothing now that it could not take before."""
+    then, now = before.reserved, after.reserved
+    return (
+        (after.tasks >= before.tasks)
+        and (before.ready or not after.ready)
+        and (after.cordoned or not before.cordoned)
+        and (after.held_for == before.held_for or not before.held_for)
+        and now.cpu_millis >= then.cpu_millis
+        and now.memory >= then.memory
+        and now.disk >= then.disk
+        and (not then.custom_millis or then.fits(now))
+        and before.host_ports <= after.host_ports
+    )
