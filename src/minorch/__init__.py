@@ -69,6 +69,7 @@ if TYPE_CHECKING:
         encode as encode,
     )
     from minorch.model import (
+        Affinity as Affinity,
         HealthCheck as HealthCheck,
         Job as Job,
         Mount as Mount,
@@ -77,6 +78,7 @@ if TYPE_CHECKING:
         Port as Port,
         RestartPolicy as RestartPolicy,
         Secret as Secret,
+        SpreadOver as SpreadOver,
         Task as Task,
         TaskStats as TaskStats,
     )
@@ -172,6 +174,7 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
         "encode",
     ),
     "minorch.model": (
+        "Affinity",
         "HealthCheck",
         "Job",
         "Mount",
@@ -180,6 +183,7 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
         "Port",
         "RestartPolicy",
         "Secret",
+        "SpreadOver",
         "Task",
         "TaskStats",
     ),

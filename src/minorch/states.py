@@ -133,6 +133,8 @@ class Reason(enum.StrEnum):
     """It ended unobserved and nothing recorded how. Unknown is never success."""
     NODE_LOST = "node_lost"
     """Its worker was not heard of for the length of its lease."""
+    PREEMPTED = "preempted"
+    """It was moved aside for a task of higher priority."""
     DEADLINE = "deadline"
     """Its job had a deadline, which passed."""
     UNSCHEDULABLE = "unschedulable"

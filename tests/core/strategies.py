@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from minorch.messages import Assign, Assignment, Message, Observed, Report
 from minorch.model import (
+    Affinity,
     HealthCheck,
     Job,
     Mount,
@@ -14,6 +15,7 @@ from minorch.model import (
     Port,
     RestartPolicy,
     Secret,
+    SpreadOver,
     Task,
     TaskStats,
 )
@@ -25,6 +27,7 @@ IDS = st.integers(0, 2**128 - 1).map("{:032x}".format)
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=6)
 WORDS = st.lists(TEXT, max_size=2)
 LABELS = st.dictionaries(TEXT.filter(lambda name: name and not name.startswith("minorch.")), TEXT, max_size=3)
+NODE_LABELS = LABELS.filter(lambda labels: not any(name.startswith("node.") for name in labels))
 ENV_NAMES = st.sampled_from(["A", "_b", "C.d-e", "PATH"])
 SECONDS = st.floats(0, 1e6)
 CUSTOM = st.dictionaries(
@@ -85,6 +88,42 @@ MOUNTS = st.lists(
 )
 
 
+CONSTRAINTS = [
+    *["disk == ssd", "zone!=b", "rack in a,b, c", "rack not in d", "cores >= 1.5", "cores<64"],
+    *["kernel version >=5.10,<7", "node.name matches gpu-[0-9]+", "node.platform == linux/amd64"],
+]
+"""None contradicts another."""
+WEIGHTS = st.integers(1, 1000)
+TOPOLOGIES = st.sampled_from(["node", "zone", "a/b c"])
+SPREADS = st.lists(
+    st.builds(SpreadOver, TOPOLOGIES, max_skew=st.integers(1, 9), weight=st.none() | WEIGHTS),
+    max_size=2,
+    unique_by=lambda wish: wish.topology,
+)
+
+
+def affinities(task: str | None) -> st.SearchStrategy[list[Affinity]]:
+    """Wishes that do not contradict each other; about *task* too, where that is a name of the job."""
+    about = st.one_of(
+        st.just({}),
+        st.fixed_dictionaries({"job": NAMES}),
+        st.fixed_dictionaries({"labels": LABELS}),
+        *([] if task is None else [st.just({"task": task})]),
+    )
+    one = st.builds(
+        lambda selected, topology, anti, weight: Affinity(
+            **selected, topology=topology, anti=anti, weight=weight
+        ),
+        about,
+        TOPOLOGIES,
+        st.booleans(),
+        st.none() | WEIGHTS,
+    )
+    return st.lists(
+        one, max_size=3, unique_by=lambda wish: (wish.job, wish.task, tuple(sorted(wish.labels.items())))
+    )
+
+
 @st.composite
 def tasks(draw: st.DrawFn, name: str | None = None, kind: str | None = None) -> Task:
     env = draw(st.dictionaries(ENV_NAMES, TEXT, max_size=3))
@@ -106,9 +145,13 @@ def tasks(draw: st.DrawFn, name: str | None = None, kind: str | None = None) -> 
         labels=draw(LABELS),
         restart=draw(st.none() | RESTARTS),
         health=draw(st.none() | HEALTH),
-        constraints=draw(st.lists(st.sampled_from(["disk == ssd", "zone!=b"]), max_size=2)),
+        constraints=draw(st.lists(st.sampled_from(CONSTRAINTS), max_size=3)),
+        preferences=draw(st.dictionaries(st.sampled_from(CONSTRAINTS), WEIGHTS, max_size=2)),
+        affinity=draw(affinities(name)),
+        spread_over=draw(SPREADS),
         tolerations=draw(WORDS),
         runtime=draw(st.none() | st.just("docker")),
+        platform=draw(st.none() | st.sampled_from(["linux/amd64", "linux/arm/v7"])),
         pull=draw(st.sampled_from(["always", "if-not-present", "never"])),
         security=draw(st.sampled_from(["baseline", "restricted"])),
         stop_grace_s=draw(st.floats(0, 86_400)),
@@ -122,16 +165,19 @@ def tasks(draw: st.DrawFn, name: str | None = None, kind: str | None = None) -> 
 def jobs(draw: st.DrawFn) -> Job:
     kind = draw(st.sampled_from(["batch", "service"]))
     names = draw(st.lists(NAMES, min_size=1, max_size=3, unique=True))
+    gang = draw(st.booleans())
     return Job(
         draw(NAMES),
         [draw(tasks(name, kind)) for name in names],
         kind=kind,
-        parallelism=draw(st.none() | st.integers(1, 10)),
+        parallelism=None if gang else draw(st.none() | st.integers(1, 10)),
         retries=draw(st.integers(0, 10)),
         deadline_s=draw(st.none() | st.floats(0.001, 1e9)),
         on_failure=draw(st.sampled_from(["continue", "stop"])),
         labels=draw(LABELS),
         wait_for_nodes=draw(st.booleans()),
+        priority=draw(st.integers(-1000, 1000)),
+        gang=gang,
     )
 
 
@@ -140,7 +186,7 @@ NODES = st.builds(
     NAMES,
     capacity=RESOURCES,
     runtime=NAMES,
-    labels=LABELS,
+    labels=NODE_LABELS,
     taints=WORDS,
     platform=st.sampled_from(["", "linux/amd64"]),
     address=NAMES,

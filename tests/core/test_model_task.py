@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 
 from minorch.errors import SpecError
-from minorch.model import HealthCheck, Mount, Port, RestartPolicy, Secret, Task
+from minorch.model import Affinity, HealthCheck, Mount, Port, RestartPolicy, Secret, SpreadOver, Task
 from minorch.resources import Resources
 from tests.core.strategies import tasks
 

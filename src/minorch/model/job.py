@@ -9,8 +9,9 @@ from typing import Final, Literal, NamedTuple, get_args
 from minorch.errors import SpecError, did_you_mean
 from minorch.ids import check_name, instance_name
 from minorch.model.base import as_models, one_of, require_flag, require_number, set_field
+from minorch.model.labels import check_labels
 from minorch.model.policy import RestartPolicy
-from minorch.model.task import Named, Task, check_labels
+from minorch.model.task import Named, Task
 
 __all__ = ["Instance", "Job", "JobKind", "OnFailure"]
 
@@ -18,6 +19,8 @@ JobKind = Literal["batch", "service"]
 OnFailure = Literal["continue", "stop"]
 
 _MOST_INSTANCES: Final = 1_000_000
+_MOST_IN_GANG: Final = 10_000
+_MOST_PRIORITY: Final = 1000
 
 
 class Instance(NamedTuple):
@@ -41,7 +44,8 @@ class Job(_JobTasks, frozen=True, kw_only=True):
 
     Raises:
         SpecError: a field is not well formed, two tasks share a name, ``after`` names no task of
-            this job, or the tasks wait for each other in a circle.
+            this job, the tasks wait for each other in a circle, or they cannot be placed together as
+            ``gang`` asks.
     """
 
     kind: JobKind = "batch"
@@ -57,6 +61,10 @@ class Job(_JobTasks, frozen=True, kw_only=True):
     labels: Mapping[str, str] = {}
     wait_for_nodes: bool = False
     """Accept tasks that no present node could hold even when empty, and wait for one that can."""
+    priority: int = 0
+    """From -1000 to 1000: tasks of the job with the higher one are placed first."""
+    gang: bool = False
+    """Whether all of its instances are placed together, or none."""
 
     def __post_init__(self) -> None:
         check_name(self.name, "job")
@@ -73,6 +81,8 @@ class Job(_JobTasks, frozen=True, kw_only=True):
             require_number(self.deadline_s, "$.deadline_s", least=0.001)
         set_field(self, "labels", check_labels(self.labels, "$.labels"))
         require_flag(self.wait_for_nodes, "$.wait_for_nodes")
+        require_number(self.priority, "$.priority", least=-_MOST_PRIORITY, most=_MOST_PRIORITY, whole=True)
+        require_flag(self.gang, "$.gang")
         self._check_tasks()
 
     def _check_tasks(self) -> None:
@@ -99,19 +109,37 @@ class Job(_JobTasks, frozen=True, kw_only=True):
             total += task.completions if self.kind == "batch" else task.replicas
         if total > _MOST_INSTANCES:
             raise SpecError(f"{total:,} instances are more than {_MOST_INSTANCES:,}", "$.tasks")
+        if self.gang:
+            self._check_gang(total)
         for index, task in enumerate(self.tasks):
             for position, name in enumerate(task.after):
-                if name not in known:
-                    hint = did_you_mean(name, known)
-                    raise SpecError(
-                        f'no task of this job is called "{name[:70]}"{hint}',
-                        f"$.tasks[{index}].after[{position}]",
-                    )
+                _check_known(name, known, f"$.tasks[{index}].after[{position}]")
+            for position, wish in enumerate(task.affinity):
+                if wish.task is not None:
+                    _check_known(wish.task, known, f"$.tasks[{index}].affinity[{position}].task")
         try:
             graphlib.TopologicalSorter({task.name: task.after for task in self.tasks}).prepare()
         except graphlib.CycleError as error:
             circle = list(reversed(error.args[1]))
             raise SpecError(f"these wait for each other: {' after '.join(circle)}", "$.tasks") from None
+
+    def _check_gang(self, total: int) -> None:
+        for index, task in enumerate(self.tasks):
+            if task.after:
+                raise SpecError(
+                    "the tasks of a gang are placed together, so none can come after another",
+                    f"$.tasks[{index}].after",
+                )
+        if self.parallelism is not None:
+            raise SpecError(
+                "a gang is placed together, so no part of it can be held back: leave parallelism out",
+                "$.parallelism",
+            )
+        if total > _MOST_IN_GANG:
+            raise SpecError(
+                f"{total:,} instances are more than the {_MOST_IN_GANG:,} that are placed together at most",
+                "$.gang",
+            )
 
     def instances(self) -> Iterator[Instance]:
         """Everything this job runs, in the order written."""
@@ -128,3 +156,8 @@ class Job(_JobTasks, frozen=True, kw_only=True):
         if task.restart is not None:
             return task.restart
         return RestartPolicy.never() if self.kind == "batch" else RestartPolicy.always()
+
+
+def _check_known(name: str, known: Mapping[str, int], path: str) -> None:
+    if name not in known:
+        raise SpecError(f'no task of this job is called "{name[:70]}"{did_you_mean(name, known)}', path)

@@ -8,7 +8,8 @@ from typing import Final
 from minorch.errors import SpecError
 from minorch.ids import check_name
 from minorch.model.base import Model, as_words, require_number, require_text, set_field
-from minorch.model.task import Named, check_labels
+from minorch.model.labels import NODE_PREFIX, RESERVED, check_labels
+from minorch.model.task import Named
 from minorch.resources import Resources
 
 __all__ = ["Node", "NodeStats", "TaskStats"]
@@ -28,6 +29,7 @@ class Node(Named, frozen=True, kw_only=True):
     runtime: str = "docker"
     """The name of the runtime its worker uses."""
     labels: Mapping[str, str] = {}
+    """What tasks may ask for in their constraints; none begins with ``node.``."""
     taints: Sequence[str] = ()
     """Only tasks that tolerate every one of them are placed here."""
     platform: str = ""
@@ -42,7 +44,7 @@ class Node(Named, frozen=True, kw_only=True):
         if not isinstance(self.capacity, Resources):
             raise SpecError(f"expected Resources(...), got {type(self.capacity).__name__}", "$.capacity")
         require_text(self.runtime, "$.runtime", most=63)
-        set_field(self, "labels", check_labels(self.labels, "$.labels"))
+        set_field(self, "labels", check_labels(self.labels, "$.labels", reserved=(RESERVED, NODE_PREFIX)))
         set_field(self, "taints", as_words(self.taints, "$.taints", most=64))
         require_text(self.address, "$.address", most=255)
         if self.platform:

@@ -6,8 +6,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final, Literal, get_args
 
-from minorch.errors import SpecError, brief
+from minorch.errors import SpecError, brief, did_you_mean
 from minorch.ids import check_name
+from minorch.model.affinity import MOST_WEIGHT, Affinity, SpreadOver, check_affinity, check_spread
 from minorch.model.base import (
     Model,
     as_mapping,
@@ -18,21 +19,33 @@ from minorch.model.base import (
     require_text,
     set_field,
 )
-from minorch.model.constraint import parse_constraint
+from minorch.model.constraint import check_constraints, parse_constraint
+from minorch.model.labels import check_labels
 from minorch.model.policy import HealthCheck, Mount, Port, RestartPolicy
 from minorch.model.secret import Secret
 from minorch.resources import Resources
 
-__all__ = ["Named", "OnLost", "PullPolicy", "SecurityProfile", "Task", "check_labels"]
+__all__ = ["Named", "OnLost", "PullPolicy", "SecurityProfile", "Task"]
 
 PullPolicy = Literal["always", "if-not-present", "never"]
 SecurityProfile = Literal["baseline", "restricted"]
 OnLost = Literal["replace", "hold"]
 
 _ENV_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-]{0,254}\Z")
-_RESERVED: Final = "minorch."
-_MOST_LABELS: Final = 64
 _MOST_ENV: Final = 1024
+_MOST_PREFERENCES: Final = 16
+_MOST_AFFINITIES: Final = 16
+_MOST_SPREADS: Final = 8
+_PLATFORM: Final = re.compile(r"[a-z0-9]+/[a-z0-9_]+(?:/[a-z0-9_.]+)?\Z")
+_PROCESSORS: Final = {
+    "x86_64": "amd64",
+    "x86-64": "amd64",
+    "x64": "amd64",
+    "aarch64": "arm64",
+    "armv7l": "arm/v7",
+}
+"""Names of processors that no node calls them by."""
+_PLATFORMS: Final = ("linux/amd64", "linux/arm64", "linux/arm/v7", "linux/386", "windows/amd64")
 
 
 def _check_env_name(name: str, where: str) -> None:
@@ -40,19 +53,15 @@ def _check_env_name(name: str, where: str) -> None:
         raise SpecError(f'"{name[:70]}" is not the name of an environment variable', where)
 
 
-def check_labels(labels: object, path: str) -> dict[str, str]:
-    """Return a copy of user labels: at most 64, of at most 4 KiB, none beginning with ``minorch.``.
-
-    Raises:
-        SpecError: they are something else.
-    """
-    checked = as_mapping(labels, path, kind=str, most=_MOST_LABELS)
-    for name, value in checked.items():
-        if len(name) > 256 or len(value) > 4096:
-            raise SpecError("a label has at most 256 characters and its value 4096", f"{path}.{name[:70]}")
-        if name.startswith(_RESERVED):
-            raise SpecError(f'labels that begin with "{_RESERVED}" are ours', f"{path}.{name[:70]}")
-    return checked
+def _check_platform(platform: object) -> None:
+    require_text(platform, "$.platform", most=255)
+    assert isinstance(platform, str)
+    system, _, processor = platform.lower().partition("/")
+    if not _PLATFORM.match(platform) or processor in _PROCESSORS:
+        usual = f"{system}/{_PROCESSORS.get(processor, processor)}"
+        near = [usual] if processor in _PROCESSORS else _PLATFORMS
+        hint = did_you_mean(usual, near) or '; write e.g. "linux/arm64"'
+        raise SpecError(f'"{platform[:60]}" is not a platform{hint}', "$.platform")
 
 
 class Named(Model, frozen=True):
@@ -96,11 +105,21 @@ class Task(Named, frozen=True, kw_only=True):
     """None: never for a batch, always for a service."""
     health: HealthCheck | None = None
     constraints: Sequence[str] = ()
-    """What its node's labels must say, such as ``"disk == ssd"`` or ``"zone != b"``."""
+    """What its node must say of itself, such as ``"disk == ssd"``, ``"cores >= 16"`` or ``"zone in a, b"``.
+    All must hold. See :class:`~minorch.model.Constraint`."""
+    preferences: Mapping[str, int] = {}
+    """Constraints that need not hold, each with its weight from 1 to 1000: nodes that satisfy them are
+    preferred."""
+    affinity: Sequence[Affinity] = ()
+    """Which other tasks it has to be near or apart from, or would rather be."""
+    spread_over: Sequence[SpreadOver] = ()
+    """Over the values of which node labels its instances are spread."""
     tolerations: Sequence[str] = ()
     """Taints of nodes that it may run on in spite of."""
     runtime: str | None = None
     """The runtime its node must offer, such as ``"docker"``; None: any."""
+    platform: str | None = None
+    """The platform that its image is for, such as ``"linux/arm64"``; only nodes of it take the task."""
     pull: PullPolicy = "if-not-present"
     security: SecurityProfile = "baseline"
     stop_grace_s: float = 10.0
@@ -158,10 +177,7 @@ class Task(Named, frozen=True, kw_only=True):
         for index, name in enumerate(self.networks):
             require_text(name, f"$.networks[{index}]", most=128)
         set_field(self, "labels", check_labels(self.labels, "$.labels"))
-        set_field(self, "constraints", as_words(self.constraints, "$.constraints", most=64))
-        for index, text in enumerate(self.constraints):
-            parse_constraint(text, f"$.constraints[{index}]")
-        set_field(self, "tolerations", as_words(self.tolerations, "$.tolerations", most=64))
+        self._check_place()
         seen: set[tuple[int, str]] = set()
         taken: set[tuple[int, str, str]] = set()
         for index, port in enumerate(self.ports):
@@ -178,6 +194,27 @@ class Task(Named, frozen=True, kw_only=True):
         for index, target in enumerate(targets):
             if target in targets[:index]:
                 raise SpecError(f'two mounts at "{target}"', f"$.mounts[{index}].target")
+
+    def _check_place(self) -> None:
+        set_field(self, "constraints", as_words(self.constraints, "$.constraints", most=64))
+        check_constraints(self.constraints, "$.constraints")
+        preferences = as_mapping(self.preferences, "$.preferences", kind=object, most=_MOST_PREFERENCES)
+        for text, weight in preferences.items():
+            path = f"$.preferences.{text[:70]}"
+            parse_constraint(text, path)
+            require_number(weight, path, least=1, most=MOST_WEIGHT, whole=True)
+        set_field(self, "preferences", preferences)
+        wishes = [self.affinity] if isinstance(self.affinity, Affinity) else self.affinity
+        set_field(self, "affinity", as_models(wishes, "$.affinity", kind=Affinity, most=_MOST_AFFINITIES))
+        check_affinity(self.affinity, "$.affinity")
+        spread = [self.spread_over] if isinstance(self.spread_over, SpreadOver) else self.spread_over
+        set_field(
+            self, "spread_over", as_models(spread, "$.spread_over", kind=SpreadOver, most=_MOST_SPREADS)
+        )
+        check_spread(self.spread_over, "$.spread_over")
+        set_field(self, "tolerations", as_words(self.tolerations, "$.tolerations", most=64))
+        if self.platform is not None:
+            _check_platform(self.platform)
 
     def _check_course(self) -> None:
         for field, kind in (("restart", RestartPolicy), ("health", HealthCheck)):
