@@ -15,9 +15,10 @@ import msgspec
 from minorch.contracts import Change
 from minorch.errors import MessageError, NotFound, UsageError, did_you_mean
 from minorch.manager import lifecycle
+from minorch.manager.answers import Answers, check_feasible
 from minorch.manager.config import ManagerConfig
 from minorch.manager.desk import Desk
-from minorch.manager.planning import Planner, check_feasible
+from minorch.manager.planning import Planner
 from minorch.manager.reports import absorb_report
 from minorch.manager.retention import forget_jobs, next_to_forget, release_job, release_runs
 from minorch.messages import Assign, Assignment, Report
@@ -88,6 +89,7 @@ class Manager:
         self._now = now
         self._desk = Desk(state, config)
         self._planner = Planner(scheduler, random)
+        self._answers = Answers(self._planner)
         lifecycle.resume(self._desk, now)
         for name in state.nodes:
             self._desk.timers.add(now + config.lease_s, "lease", name)
@@ -352,7 +354,7 @@ class Manager:
             NotFound: there is no such task.
             PluginError: the scheduler failed when it was asked.
         """
-        return self._planner.explain(self._desk, self._task(task_id), self._at(now))
+        return self._answers.explain(self._desk, self._task(task_id), self._at(now))
 
     def _job(self, name: str) -> JobEntry:
         state = self._desk.state

@@ -6,21 +6,14 @@ before an attempt begins.
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from minorch.errors import PluginError, UnschedulableError
 from minorch.manager.desk import Desk
 from minorch.manager.lifecycle import end_task, place
-from minorch.model import Job, Node
 from minorch.scheduling import (
-    Blocked,
     Board,
     ClusterView,
-    Explanation,
     Filters,
     NodeView,
     Plan,
@@ -28,9 +21,6 @@ from minorch.scheduling import (
     TaskView,
     make_plan,
 )
-from minorch.scheduling.explain import count_refusals
-from minorch.scheduling.filters import could_ever_hold
-from minorch.scheduling.plan import blame
 from minorch.state.queue import Line
 from minorch.state.records import TaskRecord
 from minorch.state.tables import ClusterState, NodeEntry
@@ -39,9 +29,7 @@ from minorch.states import AttemptState, Reason, TaskState
 if TYPE_CHECKING:
     from random import Random
 
-__all__ = ["Planner", "check_feasible"]
-
-_COSTS_SHOWN = 10
+__all__ = ["Planner", "task_view"]
 
 
 def _node_view(entry: NodeEntry) -> NodeView:
@@ -52,6 +40,8 @@ def _node_view(entry: NodeEntry) -> NodeView:
         reserved=entry.reserved,
         tasks=len(entry.live),
         job_tasks=dict(entry.job_tasks),
+        groups=dict(entry.groups),
+        picky=sum(tasks for group, tasks in entry.groups.items() if group.apart),
         host_ports=frozenset(entry.host_ports),
         stats=entry.stats,
         ready=entry.ready,
@@ -59,7 +49,8 @@ def _node_view(entry: NodeEntry) -> NodeView:
     )
 
 
-def _task_view(state: ClusterState, task: TaskRecord) -> TaskView:
+def task_view(state: ClusterState, task: TaskRecord) -> TaskView:
+    """A task as a scheduler sees it."""
     entry = state.jobs[task.job_id]
     return TaskView(
         id=task.id,
@@ -68,6 +59,9 @@ def _task_view(state: ClusterState, task: TaskRecord) -> TaskView:
         job=entry.job.name,
         task=entry.job.tasks[task.position],
         order=task.order,
+        turn=task.submitted_at - entry.job.priority * ageing_s,
+        gang=entry.lines[task.position].gang,
+        group=entry.groups[task.position],
         shape=entry.lines[task.position].shape,
         avoid=frozenset(
             attempt.node
@@ -99,8 +93,9 @@ class Planner:
 
     def __init__(self, scheduler: Scheduler, random: Random, filters: Filters | None = None) -> None:
         self.scheduler = scheduler
-        self._random = random
-        self._board = Board(filters=filters)
+        self.random = random
+        self.board = Board(filters=filters)
+        """The nodes as they were at the last plan or question; see :meth:`view`."""
         self._blocked: dict[Line, int] = {}
         """Lines whose first task fitted nowhere, with the state of the board then: as long as no node has
         changed for the better, it is not tried again."""
@@ -109,9 +104,9 @@ class Planner:
     def view(self, state: ClusterState, now: float) -> ClusterView:
         """The nodes as they stand; views of nodes that did not change are kept."""
         for name in state.changed_nodes:
-            self._board.update(_node_view(state.nodes[name]))
+            self.board.update(_node_view(state.nodes[name]))
         state.changed_nodes.clear()
-        return ClusterView(nodes=self._board.nodes, now=now, random=self._random)
+        return ClusterView(nodes=self.board.nodes, now=now, random=self.random)
 
     def run(self, desk: Desk, now: float) -> None:
         """Place what can be placed; note why the rest cannot, and fail what never will be."""
@@ -122,7 +117,7 @@ class Planner:
             self._infeasible_since.clear()
             return
         view = self.view(state, now)
-        plan = make_plan(view, self._groups(desk), self.scheduler, board=self._board)
+        plan = make_plan(view, self._groups(desk), self.scheduler, board=self.board)
         self._commit(desk, plan, now)
         for task_id, words in plan.broken.items():
             end_task(desk, state.tasks[task_id], TaskState.FAILED, Reason.PLUGIN_ERROR, None, words, now)
@@ -132,9 +127,9 @@ class Planner:
         """The waiting tasks of every line that a change may have helped since it was last tried."""
         state, queue = desk.state, desk.queue
         return [
-            (_task_view(state, state.tasks[task_id]) for task_id in queue.waiting(line))
+            (task_view(state, state.tasks[task_id]) for task_id in queue.waiting(line))
             for line in queue.lines()
-            if self._blocked.get(line) != self._board.improved
+            if self._blocked.get(line) != self.board.improved
         ]
 
     def _commit(self, desk: Desk, plan: Plan, now: float) -> None:
@@ -153,7 +148,7 @@ class Planner:
         state.changed_nodes.update(disputed)
 
     def _note_blocked(self, desk: Desk, plan: Plan, now: float) -> None:
-        queue, board = desk.queue, self._board
+        queue, board = desk.queue, self.board
         for task in plan.waiting:
             line = queue.line_of(task.id)
             if line is not None:
@@ -162,7 +157,7 @@ class Planner:
         self._blocked = {line: self._blocked[line] for line in lines if line in self._blocked}
         since: dict[Line, float] = {}
         for line in self._blocked:
-            first = _task_view(desk.state, desk.state.tasks[next(queue.waiting(line))])
+            first = task_view(desk.state, desk.state.tasks[next(queue.waiting(line))])
             if line.patient or not board.nodes or board.could_ever_hold(first):
                 continue
             start = since[line] = self._infeasible_since.get(line, now)
@@ -178,87 +173,3 @@ class Planner:
         for task_id in list(desk.queue.waiting(line)):
             task = desk.state.tasks[task_id]
             end_task(desk, task, TaskState.FAILED, Reason.UNSCHEDULABLE, None, words, now)
-
-    def explain(self, desk: Desk, task: TaskRecord, now: float) -> Explanation:
-        """Why a task is where it is, or why it is nowhere; nothing is changed."""
-        state = desk.state
-        entry = state.jobs[task.job_id]
-        view = _task_view(state, task)
-        live = task.live
-        name = f"{entry.job.name}/{task.name}"
-        node = task.attempts[-1].node if task.attempts else None
-        code = "" if task.exit_code is None else f"exit code {task.exit_code}"
-        detail = "; ".join(part for part in (str(task.reason or ""), code, task.message) if part)
-        if task.state.terminal:
-            return Explanation(task=name, state=str(task.state), node=node, detail=detail)
-        if live is not None:
-            return Explanation(
-                task=name,
-                state=str(task.state),
-                node=node,
-                costs=self._costs(desk, view, now),
-                detail=live.message,
-            )
-        waits = self._waits_for(entry.unmet[task.position], task.id in entry.active)
-        self.view(state, now)
-        blocked = self._board.why_blocked(view)
-        if not blocked.feasible and entry.job.wait_for_nodes:
-            detail = "waits for a node that can hold it"
-        fits = bool(self._board.feasible(view))
-        return Explanation(
-            task=name,
-            state=str(task.state),
-            costs=self._costs(desk, view, now) if fits and not waits else (),
-            blocked=None if fits else blocked,
-            detail=waits or detail,
-        )
-
-    @staticmethod
-    def _waits_for(unmet: int, active: bool) -> str:
-        if unmet:
-            return f"waits for {unmet} task{'' if unmet == 1 else 's'} that it comes after"
-        return "" if active else "waits for its turn under the job's parallelism"
-
-    def _costs(self, desk: Desk, task: TaskView, now: float) -> tuple[tuple[str, float], ...]:
-        view = self.view(desk.state, now)
-        nodes = self._board.feasible(task)
-        if not nodes:
-            return ()
-        asked = msgspec.structs.replace(view, random=copy.copy(self._random))
-        try:
-            scheduler = copy.deepcopy(self.scheduler)  # a question must not move a rotation on
-            scheduler.begin(asked)
-            costs = scheduler.score(task, nodes)
-            rows = [(float(cost), node.index, node.name) for cost, node in zip(costs, nodes, strict=True)]
-        except (Exception, SystemExit) as error:
-            raise PluginError(blame(self.scheduler, task, error)) from error
-        return tuple((name, cost) for cost, _, name in sorted(rows)[:_COSTS_SHOWN])
-
-
-def check_feasible(job: Job, nodes: Mapping[str, NodeEntry]) -> None:
-    """Refuse a job with a task that no present node could hold even when empty.
-
-    Raises:
-        UnschedulableError: naming the task and counting the nodes by what they lack.
-    """
-    if job.wait_for_nodes or not nodes:
-        return
-    empty = [_empty(entry.record.index, entry.record.node) for entry in nodes.values()]
-    for index, task in enumerate(job.tasks):
-        view = TaskView(id="", name=task.name, job_id="", job=job.name, task=task)
-        if not any(could_ever_hold(view, node) for node in empty):
-            blocked: Blocked = count_refusals(view, empty)
-            raise UnschedulableError(
-                f'$.tasks[{index}]: task "{task.name}" ({task.resources}) fits on no node, even if empty: '
-                f"{'; '.join(str(refused) for refused in blocked.refused)}; "
-                f"{_advice(blocked)}, add a node that can hold it, or set wait_for_nodes=True to wait for one"
-            )
-
-
-def _advice(blocked: Blocked) -> str:
-    short = all(" short by " in refused.words for refused in blocked.refused)
-    return "ask for less" if short else "change what it asks of its node"
-
-
-def _empty(index: int, node: Node) -> NodeView:
-    return NodeView(index=index, node=node)
