@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 
 from minorch.errors import SpecError
-from minorch.model import Instance, Job, RestartPolicy, Task
+from minorch.model import Affinity, Instance, Job, RestartPolicy, Task
 from tests.core.strategies import jobs
 
 A = Task("a", command=["true"])
@@ -50,6 +50,25 @@ def test_a_task_alone_makes_a_job_too():
         ({"deadline_s": 0}, "$.deadline_s: 0 is not from 0.001"),
         ({"labels": {"minorch.a": ""}}, "$.labels.minorch.a: labels that begin"),
         ({"wait_for_nodes": 1}, "$.wait_for_nodes: expected true or false, got 1"),
+        ({"priority": 1001}, "$.priority: 1001 is not from -1,000 to 1,000"),
+        ({"priority": 0.5}, "$.priority: expected a whole number, got 0.5"),
+        ({"gang": "yes"}, "$.gang: expected true or false, got 'yes'"),
+        (
+            {"gang": True, "tasks": [A, task("b", after=["a"])]},
+            "$.tasks[1].after: the tasks of a gang are placed together, so none can come after another",
+        ),
+        (
+            {"gang": True, "parallelism": 2},
+            "$.parallelism: a gang is placed together, so no part of it can be held back",
+        ),
+        (
+            {"gang": True, "tasks": [A, task("b", completions=10_000)]},
+            "$.gang: 10,001 instances are more than the 10,000 that are placed together at most",
+        ),
+        (
+            {"tasks": [task("cache"), task("b", affinity=[Affinity.near(), Affinity.near(task="cahce")])]},
+            '$.tasks[1].affinity[1].task: no task of this job is called "cahce"; did you mean "cache"?',
+        ),
         ({"tasks": [A, task("b"), A]}, '$.tasks[2].name: "a" is the name of $.tasks[0] too'),
         (
             {"kind": "service", "tasks": [task("a", completions=2)]},
@@ -76,6 +95,12 @@ def test_a_faulty_job_is_refused(fields, words: str):
     with pytest.raises(SpecError) as caught:
         Job(**{"name": "j", "tasks": [A], **fields})
     assert str(caught.value).startswith(words)
+
+
+def test_a_gang_is_a_batch_or_a_service_of_what_fits_in_one():
+    assert Job("j", [task("a", completions=9_999), task("b")], gang=True).gang
+    apart = task("a", replicas=3, affinity=[Affinity.apart(task="a")])
+    assert Job("j", [apart], kind="service", gang=True, priority=-1000).tasks == (apart,)
 
 
 def test_a_circle_is_told_in_the_order_of_waiting():

@@ -31,6 +31,7 @@ def test_plain_data_and_pickle_give_it_back(node: Node):
         ({"capacity": {"cpu": 1}}, "$.capacity: expected Resources(...), got dict"),
         ({"runtime": ""}, "$.runtime: expected 1 to 63 characters, got 0"),
         ({"labels": {"minorch.x": "1"}}, '$.labels.minorch.x: labels that begin with "minorch." are ours'),
+        ({"labels": {"node.name": "1"}}, '$.labels.node.name: labels that begin with "node." are ours'),
         ({"taints": "gpu"}, '$.taints: expected a list of words, got the text "gpu"; write ["gpu"]'),
         ({"platform": 5}, "$.platform: expected text, got int"),
         ({"address": ""}, "$.address: expected 1 to 255 characters"),

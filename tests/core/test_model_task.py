@@ -109,6 +109,38 @@ def test_what_the_author_wrote_is_what_is_shown():
             '$.constraints: expected a list of words, got the text "disk == ssd"; write ["disk == ssd"]',
         ),
         ({"constraints": ["disk = ssd"]}, '$.constraints[0]: "disk = ssd" is not a constraint'),
+        ({"constraints": ["a == 1", "a == 2"]}, '$.constraints[1]: "a == 2" contradicts $.constraints[0]'),
+        ({"preferences": ["disk == ssd"]}, "$.preferences: expected a mapping, got list"),
+        ({"preferences": {"disk = ssd": 1}}, '$.preferences.disk = ssd: "disk = ssd" is not a constraint'),
+        ({"preferences": {"a == 1": 0}}, "$.preferences.a == 1: 0 is not from 1 to 1,000"),
+        ({"preferences": {"a == 1": "5"}}, "$.preferences.a == 1: expected a whole number, got '5'"),
+        ({"preferences": {"a == 1": True}}, "$.preferences.a == 1: expected a whole number, got True"),
+        ({"preferences": {f"a == {n}": 1 for n in range(17)}}, "$.preferences: at most 16 entries, got 17"),
+        ({"affinity": "near"}, "$.affinity: expected a list of Affinity, got str"),
+        ({"affinity": None}, "$.affinity: expected a list of Affinity, got NoneType"),
+        ({"affinity": [{"job": "x"}]}, "$.affinity[0]: expected Affinity, got dict; write Affinity(...)"),
+        ({"affinity": [Affinity.near()] * 17}, "$.affinity: at most 16, got 17"),
+        (
+            {"affinity": [Affinity.near(job="x"), Affinity.apart(job="x")]},
+            "$.affinity[1]: it contradicts $.affinity[0]: near the same tasks and apart from them",
+        ),
+        ({"spread_over": ["zone"]}, "$.spread_over[0]: expected SpreadOver, got str; write SpreadOver(...)"),
+        ({"spread_over": [SpreadOver(f"l{n}") for n in range(9)]}, "$.spread_over: at most 8, got 9"),
+        (
+            {"spread_over": [SpreadOver("zone"), SpreadOver("zone", max_skew=2)]},
+            '$.spread_over[1].topology: "zone" is the topology of $.spread_over[0] too',
+        ),
+        ({"platform": ""}, "$.platform: expected 1 to 255 characters, got 0"),
+        ({"platform": 5}, "$.platform: expected text, got int"),
+        ({"platform": "arm64"}, '$.platform: "arm64" is not a platform; write e.g. "linux/arm64"'),
+        (
+            {"platform": "linux/x86_64"},
+            '$.platform: "linux/x86_64" is not a platform; did you mean "linux/amd64"?',
+        ),
+        (
+            {"platform": "Linux/ARM64"},
+            '$.platform: "Linux/ARM64" is not a platform; did you mean "linux/arm64"?',
+        ),
         (
             {"tolerations": "gpu"},
             '$.tolerations: expected a list of words, got the text "gpu"; write ["gpu"]',
@@ -143,6 +175,51 @@ def test_several_ports_may_share_what_does_not_clash():
         *[Port(82, host=1), Port(83, host=1, host_ip="::1"), Port(84, host=1, protocol="udp")],
     ]
     assert Task("a", image="x", ports=ports).ports == tuple(ports)
+
+
+def test_one_wish_may_stand_for_a_list_of_one():
+    near, spread = Affinity.near(), SpreadOver("zone")
+    task = Task("a", image="x", affinity=near, spread_over=spread)  # type: ignore[arg-type]
+    assert (task.affinity, task.spread_over) == ((near,), (spread,))
+
+
+def test_where_it_may_go_reads_and_writes_plain_data():
+    data: dict[str, object] = {
+        "name": "a",
+        "image": "x",
+        "constraints": ["cores >= 16", "zone in a, b"],
+        "preferences": {"disk == ssd": 10},
+        "affinity": [{"task": "a", "anti": True}, {"labels": {"app": "db"}, "topology": "rack", "weight": 5}],
+        "spread_over": [{"topology": "zone", "max_skew": 2}],
+        "platform": "linux/arm64",
+    }
+    task = Task.from_dict(data)
+    assert task.affinity == (
+        Affinity.apart(task="a"),
+        Affinity.near(labels={"app": "db"}, topology="rack", weight=5),
+    )
+    assert task.spread_over == (SpreadOver("zone", max_skew=2),)
+    assert Task.from_dict(task.to_dict()) == task
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"affinity": [{"task": "a", "job": "b"}]}, "$.affinity[0].task: job is given too"),
+        (
+            {"affinity": [{}, {"topolgy": "zone"}]},
+            '$.affinity[1]: there is no field "topolgy"; did you mean "topology"?',
+        ),
+        ({"affinity": {"job": "b"}}, "$.affinity: expected array, got object"),
+        ({"preferences": {"a == 1": 1.5}}, "$.preferences"),
+        ({"spread_over": [{"max_skew": 2}]}, "$.spread_over[0]: object missing required field topology"),
+        ({"constraints": ["a == 1", "a === 2"]}, '$.constraints[1]: "a === 2" is not a constraint'),
+    ],
+)
+def test_plain_data_blames_the_wish_that_is_faulty(fields: dict[str, object], words: str):
+    with pytest.raises(SpecError) as caught:
+        Task.from_dict({"name": "a", "image": "x", **fields})
+    assert str(caught.value).startswith(words)
 
 
 def test_it_keeps_no_hold_of_what_it_was_made_from():

@@ -24,7 +24,7 @@ MOST_VALUE: Final = 256
 
 _MOST_UNBOUNDED: Final = 3
 _MOST_STEPS: Final = 20_000
-_QUANTIFIER: Final = re.compile(r"(?:([*+?])|\{(?=,?[0-9])([0-9]{0,3})(,?)([0-9]{0,3})\})\??")
+_QUANTIFIER: Final = re.compile(r"(?:([*+?])|\{(?=,?[0-9])([0-9]{0,4})(?:(,)([0-9]{0,4}))?\})\??")
 _ENDS: Final[Mapping[str, tuple[int, int | None]]] = {"*": (0, None), "+": (1, None), "?": (0, 1)}
 _CLASSES: Final = "dDwWsS"
 
@@ -235,7 +235,7 @@ def _ends(match: re.Match[str]) -> tuple[int, int | None]:
     if sign:
         return _ENDS[sign]
     if not comma:
-        return int(least + most), int(least + most)
+        return int(least), int(least)
     return int(least or 0), int(most) if most else None
 
 
