@@ -24,6 +24,8 @@ class ManagerConfig(msgspec.Struct, frozen=True, kw_only=True):
     """How often a worker is told everything, whether it seems to need it or not."""
     max_lost: int = 20
     """How many attempts of one task may be lost with their nodes before it fails."""
+    ageing_s: float = 300.0
+    """A task that has waited so long goes before one that is new and of a priority one step higher."""
     unschedulable_after_s: float = 30.0
     """A task that no present node could hold even when empty fails after so long."""
     keep_runs: int = 200

@@ -59,7 +59,8 @@ def task_view(state: ClusterState, task: TaskRecord) -> TaskView:
         job=entry.job.name,
         task=entry.job.tasks[task.position],
         order=task.order,
-        turn=task.submitted_at - entry.job.priority * ageing_s,
+        priority=entry.job.priority,
+        submitted_at=task.submitted_at,
         gang=entry.lines[task.position].gang,
         group=entry.groups[task.position],
         shape=entry.lines[task.position].shape,
@@ -117,7 +118,9 @@ class Planner:
             self._infeasible_since.clear()
             return
         view = self.view(state, now)
-        plan = make_plan(view, self._groups(desk), self.scheduler, board=self.board)
+        plan = make_plan(
+            view, self._groups(desk), self.scheduler, board=self.board, ageing_s=desk.config.ageing_s
+        )
         self._commit(desk, plan, now)
         for task_id, words in plan.broken.items():
             end_task(desk, state.tasks[task_id], TaskState.FAILED, Reason.PLUGIN_ERROR, None, words, now)

@@ -9,14 +9,16 @@ changes, not as there are nodes.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Final
 
 from minorch.scheduling.explain import Blocked, count_refusals
-from minorch.scheduling.filters import Filters
+from minorch.scheduling.filters import Filters, Refusal, selects
 from minorch.scheduling.index import Cheapest, Feasible, NodeList
+from minorch.scheduling.neighbours import Neighbourhood, Tally, is_local, prefers
 from minorch.scheduling.scheduler import Scheduler
 from minorch.scheduling.view import NodeView, TaskView
+from minorch.state.shape import TaskGroup
 
 __all__ = ["Board"]
 
@@ -24,6 +26,7 @@ _MOST_ENTRIES: Final = 4_000_000
 """How many nodes all indexed shapes may hold in all; the shape that was not asked about for longest goes."""
 _LEAST_SHAPES: Final = 4
 _SHORTEST_LOG: Final = 4096
+_MOST_TALLIES: Final = 256
 
 
 class _Description:
@@ -68,6 +71,9 @@ class Board:
         self._descriptions: list[_Description] = []
         """By index: what each node says of itself."""
         self._described: dict[Hashable, _Description] = {}
+        self._tallies: OrderedDict[Hashable, Tally] = OrderedDict()
+        self._wide: dict[TaskGroup, int] = {}
+        """Groups that must be apart from others in more than their node, and how many of each there are."""
         self._holders: dict[Hashable, bool] = {}
         """By shape: whether some node could ever hold it, as nodes describe themselves now."""
         for node in nodes:
@@ -81,6 +87,7 @@ class Board:
         self._tick += 1
         if at < len(self.nodes):
             before = self.nodes[at]
+            self._recount(before, node)
             if before.node is not node.node:
                 self._drop_description(self._descriptions[at])
                 self._descriptions[at] = self._describe(node)
@@ -92,6 +99,7 @@ class Board:
             self.states[at] = self._state(node)
         else:
             self._at[node.name] = at
+            self._recount(None, node)
             self._descriptions.append(self._describe(node))
             self.nodes.append(node)
             self.ticks.append(self._tick)
@@ -101,6 +109,20 @@ class Board:
             self._log.append(at)
             if len(self._log) > max(_SHORTEST_LOG, 2 * len(self.nodes)):
                 self._shorten_log()
+
+    def _recount(self, before: NodeView | None, after: NodeView) -> None:
+        """Keep the counts of tasks by place."""
+        if before is not None and before.groups is after.groups and before.node is after.node:
+            return
+        for tally in self._tallies.values():
+            tally.replace(before, after)
+        for node, sign in ((before, -1), (after, 1)):
+            if node is not None and node.picky:
+                for group, tasks in node.groups.items():
+                    if any(wish.topology != "node" for wish in group.apart):
+                        self._wide[group] = self._wide.get(group, 0) + sign * tasks
+                        if not self._wide[group]:
+                            del self._wide[group]
 
     def _describe(self, node: NodeView) -> _Description:
         """What a node says of itself, but for its name and address."""
@@ -129,6 +151,8 @@ class Board:
     def _state(self, node: NodeView) -> int:
         if not node.ready or node.cordoned or node.held_for:
             return 0
+        if node.picky:  # whom they are apart from is nothing that other nodes have in common
+            return -self._tick
         reserved = node.reserved
         key: tuple[Hashable, ...] = (
             self._descriptions[node.index].number,
@@ -171,7 +195,7 @@ class Board:
 
     def why_blocked(self, task: TaskView) -> Blocked:
         """Ask every node why it refuses *task*, and count."""
-        return count_refusals(task, self.nodes, self.filters)
+        return count_refusals(task, self.nodes, self.filters, self.refusal(task))
 
     def could_ever_hold(self, task: TaskView) -> bool:
         """Whether some node could run *task* if it were ready and empty.
@@ -191,13 +215,14 @@ class Board:
 
     def feasible(self, task: TaskView) -> Sequence[NodeView]:
         """The nodes that could take *task* now, by index; those to avoid only if there are no others."""
-        if self._indexed and self.filters.local(task):
-            look = self._look(("feasible", task.shape), task, None)
-            assert isinstance(look, Feasible)
-            found: Sequence[NodeView] = look.nodes()
-        else:
-            admits = self.filters.prepared(task, self.nodes)
-            found = NodeList([node for node in self.nodes if admits(node)])
+        found = self._admitted(task)
+        if not self.is_local(task) or prefers(task):
+            around = self._neighbourhood(task)
+            found = [node for node in found if around.objection(node) is None]
+            if prefers(task) and len(found) > 1:
+                penalties = [around.penalty(node) for node in found]
+                least = min(penalties)
+                found = [node for node, missed in zip(found, penalties, strict=True) if missed == least]
         if task.avoid:
             return [node for node in found if node.name not in task.avoid] or found
         return found
@@ -221,7 +246,50 @@ class Board:
 
     def indexes(self, task: TaskView, scheduler: Scheduler) -> bool:
         """Whether :meth:`cheapest` may answer for this strategy and task."""
-        return self._indexed and scheduler.depends_on != "anything" and self.filters.local(task)
+        return (
+            self._indexed and scheduler.depends_on != "anything" and not prefers(task) and self.is_local(task)
+        )
+
+    def is_local(self, task: TaskView) -> bool:
+        """Whether it depends on nothing but each node itself whether it can take *task*."""
+        return is_local(task) and not any(
+            selects(wish, group.job_id, task.group)
+            for group in self._wide
+            for wish in group.apart
+            if wish.topology != "node"
+        )
+
+    def refusal(self, task: TaskView) -> Callable[[NodeView], Refusal | None]:
+        """Return what says, of a node of this board, why it cannot take *task* now; None: it can."""
+        if self.is_local(task):
+            return lambda node: self.filters.refusal(task, node)
+        around = self._neighbourhood(task)
+        return lambda node: self.filters.refusal(task, node) or around.objection(node)
+
+    def _admitted(self, task: TaskView) -> Sequence[NodeView]:
+        """The nodes that could take *task* for all that can be seen on each of them."""
+        if self._indexed:
+            look = self._look(("feasible", task.shape), task, None)
+            assert isinstance(look, Feasible)
+            return look.nodes()
+        return NodeList([node for node in self.nodes if self.filters.admit(task, node)])
+
+    def _neighbourhood(self, task: TaskView) -> Neighbourhood:
+        def eligible(node: NodeView) -> bool:
+            return node.ready and not node.cordoned and self.filters.could_ever_hold(task, node)
+
+        return Neighbourhood(task, self.nodes, self._tally, self._wide, eligible)
+
+    def _tally(self, key: Hashable, topology: str, counts: Callable[[TaskGroup], bool]) -> Tally:
+        """The tally of a kind of tasks by place, kept up to date while it is asked for."""
+        tally = self._tallies.get((key, topology))
+        if tally is None:
+            if len(self._tallies) >= _MOST_TALLIES:
+                self._tallies.popitem(last=False)
+            tally = self._tallies[key, topology] = Tally(topology, counts, self.nodes)
+        else:
+            self._tallies.move_to_end((key, topology))
+        return tally
 
     def _look(self, key: Hashable, task: TaskView, scheduler: Scheduler | None) -> Cheapest | Feasible:
         look = self._looks.get(key)

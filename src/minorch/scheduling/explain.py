@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
-from minorch.scheduling.filters import Filters, amount
+from minorch.scheduling.filters import Filters, Refusal, amount
 from minorch.scheduling.view import NodeView, TaskView
 
 __all__ = ["Blocked", "Explanation", "Refused", "count_refusals"]
@@ -36,13 +36,18 @@ class Blocked(msgspec.Struct, frozen=True, kw_only=True):
         return "; ".join(str(refused) for refused in self.refused) + end
 
 
-def count_refusals(task: TaskView, nodes: Sequence[NodeView], filters: Filters | None = None) -> Blocked:
+def count_refusals(
+    task: TaskView,
+    nodes: Sequence[NodeView],
+    filters: Filters | None = None,
+    refusal: Callable[[NodeView], Refusal | None] | None = None,
+) -> Blocked:
     """Ask every node why it refuses *task*, and count; the commonest reason first."""
     filters = filters or Filters()
     counts: dict[str, int] = {}
     least: dict[str, int] = {}
     for node in nodes:
-        objection = filters.refusal(task, node)
+        objection = filters.refusal(task, node) if refusal is None else refusal(node)
         if objection is None:
             continue
         counts[objection.words] = counts.get(objection.words, 0) + 1

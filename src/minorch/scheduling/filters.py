@@ -6,14 +6,16 @@ the order of :data:`FILTERS`, cheapest first, and gives the first objection.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 from minorch.errors import PluginError
+from minorch.model import Affinity
 from minorch.resources import format_size
 from minorch.scheduling.view import NodeView, TaskView
+from minorch.state.shape import TaskGroup
 
-__all__ = ["FILTERS", "CustomFilter", "Filter", "Filters", "Refusal", "could_ever_hold", "refusal"]
+__all__ = ["FILTERS", "CustomFilter", "Filter", "Filters", "Refusal", "could_ever_hold", "refusal", "selects"]
 
 
 class Refusal(NamedTuple):
@@ -55,6 +57,12 @@ def runtime(task: TaskView, node: NodeView) -> Refusal | None:
     )
 
 
+def platform(task: TaskView, node: NodeView) -> Refusal | None:
+    """Refuse a node of another platform than the task's image is for."""
+    wanted = task.task.platform
+    return None if wanted is None or wanted == node.node.platform else Refusal("platform", f"not {wanted}")
+
+
 def taints(task: TaskView, node: NodeView) -> Refusal | None:
     """Refuse a node with a taint that the task does not tolerate."""
     for taint in node.node.taints:
@@ -64,11 +72,11 @@ def taints(task: TaskView, node: NodeView) -> Refusal | None:
 
 
 def constraints(task: TaskView, node: NodeView) -> Refusal | None:
-    """Refuse a node whose labels do not say what the task asks for."""
+    """Refuse a node that does not say of itself what the task asks for."""
     if not task.task.constraints:
         return None
     for constraint in task.constraints:
-        if not constraint.allows(node.node.labels):
+        if not constraint.admits(node.node):
             return Refusal("constraints", f"constraint {constraint} not met")
     return None
 
@@ -106,15 +114,48 @@ def resources(task: TaskView, node: NodeView) -> Refusal | None:
     return Refusal("resources", f"{name} short", lacking, wanted.fits(capacity))
 
 
+def apart(task: TaskView, node: NodeView) -> Refusal | None:
+    """Refuse a node with tasks that this one must be apart from, or that must be apart from it."""
+    if task.group.apart:
+        for wish in task.group.apart:
+            if wish.topology == "node":
+                for group in node.groups:
+                    if selects(wish, task.job_id, group):
+                        return Refusal(
+                            "apart",
+                            f"{group.job}/{group.name} is there, from which it is apart",
+                            passing=True,
+                        )
+    if node.picky:
+        for group in node.groups:
+            for wish in group.apart:
+                if wish.topology == "node" and selects(wish, group.job_id, task.group):
+                    return Refusal(
+                        "apart", f"{group.job}/{group.name} is there, which is apart from it", passing=True
+                    )
+    return None
+
+
+def selects(wish: Affinity, job_id: str, group: TaskGroup) -> bool:
+    """Whether the wish of a task of that job is about the tasks of *group*."""
+    if wish.job is not None:
+        return group.job == wish.job
+    if wish.labels:
+        return all(group.labels.get(name) == value for name, value in wish.labels.items())
+    return group.job_id == job_id and wish.task in (None, group.name)
+
+
 FILTERS: Final[tuple[Filter, ...]] = (
     ready,
     held,
     runtime,
+    platform,
     slots,
     resources,
     taints,
     constraints,
     host_ports,
+    apart,
 )
 """In the order in which they are asked."""
 
@@ -166,6 +207,9 @@ class Filters:
             wanted.custom_millis
             or node.held_for
             or spec.runtime
+            or spec.platform
+            or spec.affinity
+            or node.picky
             or machine.taints
             or spec.constraints
             or spec.ports
@@ -180,15 +224,7 @@ class Filters:
 
     def alike(self, task: TaskView) -> bool:
         """Whether nodes of the same state are the same to all filters, for this task."""
-        return not self._custom
-
-    def local(self, task: TaskView) -> bool:
-        """Whether what the filters say of a node depends on nothing but that node, for this task."""
-        return True
-
-    def prepared(self, task: TaskView, nodes: Sequence[NodeView]) -> Callable[[NodeView], bool]:
-        """:meth:`admit` for one task and many nodes."""
-        return lambda node: self.admit(task, node)
+        return not (self._custom or task.group.apart or any(c.about_name for c in task.constraints))
 
 
 def _ask(name: str, objects: CustomFilter, task: TaskView, node: NodeView) -> str | None:

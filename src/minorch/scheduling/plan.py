@@ -58,14 +58,21 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 class _Heads:
     """The first waiting task of each group, so that the groups can be merged without being read."""
 
-    def __init__(self, groups: Iterable[Iterable[TaskView]]) -> None:
+    def __init__(self, groups: Iterable[Iterable[TaskView]], ageing_s: float | None) -> None:
+        self._ageing_s = ageing_s
         self._heap: list[tuple[float, int, int, TaskView, Iterator[TaskView]]] = []
         for at, group in enumerate(groups):
             rest = iter(group)
             for task in rest:
-                self._heap.append((task.turn, task.order, at, task, rest))
+                self._heap.append((self._turn(task), task.order, at, task, rest))
                 break
         heapq.heapify(self._heap)
+
+    def _turn(self, task: TaskView) -> float:
+        # All wait equally long from now on, so whose turn it is does not depend on the time.
+        if self._ageing_s is None:
+            return -float(task.priority)
+        return task.submitted_at - task.priority * self._ageing_s
 
     def first(self) -> TaskView | None:
         """The task whose turn it is."""
@@ -75,7 +82,7 @@ class _Heads:
         """Go on behind the first task."""
         _, _, at, _, rest = self._heap[0]
         for task in rest:
-            heapq.heapreplace(self._heap, (task.turn, task.order, at, task, rest))
+            heapq.heapreplace(self._heap, (self._turn(task), task.order, at, task, rest))
             return
         heapq.heappop(self._heap)
 
@@ -157,22 +164,25 @@ def make_plan(
     scheduler: Scheduler,
     *,
     board: Board | None = None,
+    ageing_s: float | None = None,
 ) -> Plan:
     """Place waiting tasks.
 
     Args:
         cluster: the nodes; their indices are their positions.
-        groups: the waiting tasks, those of one shape together and in ascending order of their turn and
-            order. They are taken in ascending order over all groups; when one fits nowhere, the rest of
-            its group is not tried. A group of tasks that name a gang is placed as a whole or not at all.
+        groups: the waiting tasks, those of one shape and priority together and in ascending order. Whose
+            turn it is over all groups is decided by priority, then order. When one fits nowhere, the rest
+            of its group is not tried. A group of tasks that name a gang is placed as a whole or not at all.
         scheduler: the strategy.
         board: these nodes with what is known of them from earlier plans; None: a new one. What is placed
             is placed on it.
+        ageing_s: how many seconds of waiting outweigh a step of priority, so that nothing starves; None:
+            none do.
 
     A strategy that breaks its contract spoils only the task it was asked about.
     """
     planning = _Planning(cluster, scheduler, Board(cluster.nodes) if board is None else board)
-    waiting = _Heads(groups)
+    waiting = _Heads(groups, ageing_s)
     while (task := waiting.first()) is not None:
         if task.gang:
             planning.place_all(waiting.take_group())

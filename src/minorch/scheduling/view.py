@@ -9,7 +9,7 @@ import msgspec
 
 from minorch.model import Constraint, Node, NodeStats, Task, parse_constraint
 from minorch.resources import Resources
-from minorch.state.shape import shape_of
+from minorch.state.shape import TaskGroup, group_of, shape_of
 
 if TYPE_CHECKING:
     from random import Random
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["ClusterView", "NodeView", "TaskView"]
 
 _NOTHING = Resources()
+_UNKNOWN = TaskGroup(job_id="", job="", name="")
 
 
 class NodeView(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -32,6 +33,10 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """How many tasks are placed here."""
     job_tasks: Mapping[str, int] = {}
     """How many of them, by job id."""
+    groups: Mapping[TaskGroup, int] = {}
+    """How many of them, by the task that they are instances of."""
+    picky: int = 0
+    """How many of them must be apart from others."""
     host_ports: frozenset[tuple[int, str]] = frozenset()
     """Fixed host ports that they were promised, with protocol."""
     stats: NodeStats | None = None
@@ -72,11 +77,15 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         """This node once *task* is placed on it too."""
         jobs = dict(self.job_tasks)
         jobs[task.job_id] = jobs.get(task.job_id, 0) + 1
+        groups = dict(self.groups)
+        groups[task.group] = groups.get(task.group, 0) + 1
         return msgspec.structs.replace(
             self,
             reserved=self.reserved + task.resources,
             tasks=self.tasks + 1,
             job_tasks=jobs,
+            groups=groups,
+            picky=self.picky + 1 if task.group.apart else self.picky,
             host_ports=self.host_ports | task.host_ports if task.host_ports else self.host_ports,
         )
 
@@ -86,11 +95,17 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         jobs[task.job_id] -= 1
         if not jobs[task.job_id]:
             del jobs[task.job_id]
+        groups = dict(self.groups)
+        groups[task.group] -= 1
+        if not groups[task.group]:
+            del groups[task.group]
         return msgspec.structs.replace(
             self,
             reserved=self.reserved - task.resources,
             tasks=self.tasks - 1,
             job_tasks=jobs,
+            groups=groups,
+            picky=self.picky - 1 if task.group.apart else self.picky,
             host_ports=self.host_ports - task.host_ports if task.host_ports else self.host_ports,
         )
 
@@ -105,14 +120,18 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     job: str
     """The job's name."""
     task: Task
-    turn: float = 0.0
-    """When its turn is: tasks are placed in ascending order of their turn; see ``ManagerConfig.ageing_s``."""
+    priority: int = 0
+    """Its job's; see :func:`~minorch.scheduling.make_plan` for how it decides whose turn it is."""
+    submitted_at: float = 0.0
+    """Seconds since 1970."""
     order: int = 0
-    """The order of submission, which decides between tasks of the same turn."""
+    """The order of submission, which decides where priority and waiting do not."""
     gang: str = ""
     """Its group is placed as a whole or not at all; empty: it is placed by itself."""
     kept_node: int = -1
     """The index of the node whose room is kept for it; -1: there is none."""
+    group: TaskGroup = _UNKNOWN
+    """What it is an instance of, as other tasks look for it."""
     shape: Hashable = None
     """Equal for tasks that can go to the same nodes at the same cost."""
     avoid: frozenset[str] = frozenset()
@@ -120,7 +139,12 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     def __post_init__(self) -> None:
         if self.shape is None:
-            msgspec.structs.force_setattr(self, "shape", shape_of(self.task))
+            social = self.task.affinity or self.task.spread_over
+            shape = shape_of(self.task, job_id=self.job_id if social else None)
+            msgspec.structs.force_setattr(self, "shape", shape)
+        if self.group is _UNKNOWN:
+            group = group_of(self.task, job_id=self.job_id, job=self.job)
+            msgspec.structs.force_setattr(self, "group", group)
 
     @property
     def labels(self) -> Mapping[str, str]:
@@ -142,6 +166,11 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     def constraints(self) -> tuple[Constraint, ...]:
         """What it asks of its node's labels."""
         return tuple(parse_constraint(text) for text in self.task.constraints)
+
+    @property
+    def preferences(self) -> tuple[tuple[int, Constraint], ...]:
+        """What it would like its node to say of itself, each with its weight."""
+        return tuple((weight, parse_constraint(text)) for text, weight in self.task.preferences.items())
 
 
 class ClusterView(msgspec.Struct, frozen=True, kw_only=True, eq=False):

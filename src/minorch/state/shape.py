@@ -1,12 +1,14 @@
-"""What decides where a task can go: its shape. Tasks of one shape are refused by the same nodes."""
+"""What of a task decides where it can go, and what others may look for when they choose their place."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping, Sequence
 
-from minorch.model import Task
+import msgspec
 
-__all__ = ["Shape", "shape_of"]
+from minorch.model import Affinity, Task
+
+__all__ = ["Shape", "TaskGroup", "group_of", "shape_of"]
 
 
 class Shape:
@@ -32,14 +34,50 @@ class Shape:
         return f"Shape{self._key!r}"
 
 
-def shape_of(task: Task) -> Shape:
-    """The shape of a task: everything that it asks of its node, and nothing that it does there."""
+class TaskGroup(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """The instances of one task of one job, as other tasks look for them."""
+
+    job_id: str
+    job: str
+    """The job's name."""
+    name: str
+    """The task's name, without the number of an instance."""
+    labels: Mapping[str, str] = {}
+    apart: Sequence[Affinity] = ()
+    """Whom they must be apart from, which holds for those that come later too."""
+
+    def __deepcopy__(self, memo: object) -> TaskGroup:
+        return self  # it never changes, and is known by its identity
+
+
+def group_of(task: Task, *, job_id: str, job: str) -> TaskGroup:
+    """The group of a task's instances."""
+    return TaskGroup(
+        job_id=job_id,
+        job=job,
+        name=task.name,
+        labels=task.labels,
+        apart=tuple(affinity for affinity in task.affinity if affinity.anti and affinity.weight is None),
+    )
+
+
+def shape_of(task: Task, *, job_id: str | None = None) -> Shape:
+    """The shape of a task: everything that it asks of its node, and nothing that it does there.
+
+    Args:
+        task: the task.
+        job_id: its job's id, if tasks of that job look at each other when they choose a place.
+    """
     return Shape(
         task.resources,
         task.image,
+        task.platform,
         task.runtime,
         tuple(sorted(task.labels.items())),
         tuple(task.constraints),
         tuple(task.tolerations),
         tuple(sorted((p.host, p.protocol) for p in task.ports if p.host is not None)),
+        tuple(sorted(task.preferences.items())),
+        repr((task.affinity, task.spread_over)) if task.affinity or task.spread_over else None,
+        (job_id, task.name) if task.spread_over else job_id,
     )

@@ -28,7 +28,7 @@ from minorch.state.records import (
     dump,
     load,
 )
-from minorch.state.shape import shape_of
+from minorch.state.shape import TaskGroup, group_of, shape_of
 from minorch.states import (
     ATTEMPT_MOVES,
     JOB_MOVES,
@@ -54,6 +54,7 @@ class JobEntry:
         "dependents",
         "doomed",
         "failed",
+        "groups",
         "job",
         "lines",
         "open",
@@ -79,8 +80,19 @@ class JobEntry:
         self.unmet: list[int] = [0] * len(job.tasks)
         """How many instances each task still waits for."""
         self.policies: list[RestartPolicy] = [job.restart_policy(task) for task in job.tasks]
-        self.lines: list[Line] = [Line(shape_of(task), patient=job.wait_for_nodes) for task in job.tasks]
+        social = any(task.affinity or task.spread_over for task in job.tasks)
+        self.lines: list[Line] = [
+            Line(
+                shape_of(task, job_id=record.id if social else None),
+                priority=job.priority,
+                patient=job.wait_for_nodes,
+                gang=record.id if job.gang else "",
+            )
+            for task in job.tasks
+        ]
         """Where the instances of each task wait for a node."""
+        self.groups = [group_of(task, job_id=record.id, job=job.name) for task in job.tasks]
+        """What the instances of each task are to other tasks that look for them."""
         self.open = 0
         """Instances that are not over."""
         self.failed = 0
@@ -102,6 +114,7 @@ class NodeEntry:
     __slots__ = (
         "engine_message",
         "engine_ok",
+        "groups",
         "heard_at",
         "host_ports",
         "job_tasks",
@@ -117,6 +130,7 @@ class NodeEntry:
         """When its worker was last heard of, or when the manager began to wait for it."""
         self.reserved = Resources()
         self.job_tasks: dict[str, int] = {}
+        self.groups: dict[TaskGroup, int] = {}
         self.host_ports: set[tuple[int, str]] = set()
         self.live: dict[str, None] = {}
         """Ids of the tasks placed here, in the order of placement."""
@@ -380,6 +394,8 @@ class ClusterState:
         entry, spec = self.nodes[node], self.spec(task)
         entry.reserved = entry.reserved + spec.resources
         entry.job_tasks[task.job_id] = entry.job_tasks.get(task.job_id, 0) + 1
+        group = self.jobs[task.job_id].groups[task.position]
+        entry.groups[group] = entry.groups.get(group, 0) + 1
         entry.host_ports.update((p.host, p.protocol) for p in spec.ports if p.host is not None)
         entry.live[task.id] = None
         self.changed_nodes[node] = None
@@ -392,6 +408,10 @@ class ClusterState:
             entry.job_tasks[task.job_id] = left
         else:
             del entry.job_tasks[task.job_id]
+        group = self.jobs[task.job_id].groups[task.position]
+        entry.groups[group] -= 1
+        if not entry.groups[group]:
+            del entry.groups[group]
         entry.host_ports.difference_update((p.host, p.protocol) for p in spec.ports if p.host is not None)
         del entry.live[task.id]
         self.task_stats.pop(task.id, None)
