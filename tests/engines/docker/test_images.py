@@ -86,6 +86,20 @@ def test_an_image_can_be_pinned_by_its_digest(story: Story, pushed: str):
     story.api.remove_image(digest)
 
 
+def test_an_image_for_another_platform_is_not_run(story: Story, busybox: str):
+    own = story.runtime.describe().platform
+    launch = story.launch("true", image=busybox, platform=own, pull="never")
+    story.runtime.prepare(launch, silent)
+    story.runtime.start(launch)
+    assert story.ended(launch).exit_code == 0
+    other = story.launch("true", image=busybox, platform="linux/s390x", pull="never")
+    story.runtime.prepare(other, silent)
+    with pytest.raises(StartFailed, match="platform") as caught:
+        story.runtime.start(other)
+    assert caught.value.reason == Reason.IMAGE_NOT_FOUND
+    story.clean_up()
+
+
 def test_an_image_that_the_registry_does_not_have_is_image_not_found(story: Story, registry: Registry):
     error = refused(
         lambda: story.runtime.prepare(story.launch("true", image=f"{registry.host}/none:1"), silent)

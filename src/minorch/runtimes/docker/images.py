@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -44,16 +44,18 @@ def prepare(engine: Engine, launch: Launch, progress: Callable[[str], None]) -> 
         raise StartFailed(f'task "{launch.task_name}" has no image; a Docker runtime needs one')
     reference = parse_reference(launch.task.image)
     if launch.task.pull != "always" or not reference.repository:
-        if _inspect(engine, reference) is not None:
-            return
-        if launch.task.pull == "never" or not reference.repository:
+        image = _inspect(engine, reference)
+        final = launch.task.pull == "never" or not reference.repository
+        if image is not None and (final or _is_for(image, launch.task.platform)):
+            return  # one for another platform, which cannot be pulled either, is refused at the start
+        if final:
             why = 'it says pull="never"' if reference.repository else "an id cannot be pulled"
             raise StartFailed(
                 f"the image {launch.task.image} is not on this node, and {why}",
                 reason=Reason.IMAGE_NOT_FOUND.value,
             )
     progress(f"pulling {reference.text}")
-    digest = _pull(engine, reference, progress)
+    digest = _pull(engine, reference, launch.task.platform, progress)
     _check_digest(engine, reference, digest)
 
 
@@ -66,13 +68,28 @@ def _inspect(engine: Engine, reference: Reference) -> dict[str, Any] | None:
         raise start_failure(refusal.text) from None
 
 
-def _pull(engine: Engine, reference: Reference, progress: Callable[[str], None]) -> str:
+def _is_for(image: Mapping[str, Any], platform: str | None) -> bool:
+    """Whether an image is for *platform*, as far as its record tells; None: any will do."""
+    if platform is None:
+        return True
+    system, processor, *variant = platform.split("/")
+    return (
+        image.get("Os") == system
+        and image.get("Architecture") == processor
+        and (not variant or image.get("Variant") in (None, "", *variant))
+    )
+
+
+def _pull(engine: Engine, reference: Reference, platform: str | None, progress: Callable[[str], None]) -> str:
     """Pull, and return the digest that the registry gave, if the engine tells it."""
+    query = {"fromImage": reference.repository, "tag": reference.digest or reference.tag}
+    if platform is not None:
+        query["platform"] = platform
     try:
         stream = engine.stream(
             "POST",
             "/images/create",
-            {"fromImage": reference.repository, "tag": reference.digest or reference.tag},
+            query,
             headers=engine.registry_header(reference.repository),
             silence_s=_SILENCE_S,
         )

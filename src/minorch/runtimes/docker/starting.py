@@ -77,8 +77,11 @@ def _create(
     engine: Engine, containers: Containers, launch: Launch, body: Mapping[str, Any]
 ) -> tuple[str, Mapping[str, Any] | None]:
     """Return the container's id, and its record if it was there before."""
+    query = {"name": launch.key.name}
+    if launch.task.platform is not None:
+        query["platform"] = launch.task.platform  # engines before 20.10 do not look at it
     try:
-        made = engine.record("POST", "/containers/create", {"name": launch.key.name}, body=body)
+        made = engine.record("POST", "/containers/create", query, body=body)
         return str(made["Id"]), None
     except Refused as refusal:
         if refusal.status == 409:
