@@ -2,6 +2,9 @@
 
 A page's Python blocks run top to bottom in one namespace, in one process of their own, in an empty directory.
 There is one way to keep a page from running: ``<!-- needs: docker -->``, where no Docker Engine answers.
+
+A block below a line such as ``` `src/mine/plugin.py`: ``` is that file. Such a page is not run block by
+block but followed: see ``test_followed_pages.py``.
 """
 
 from __future__ import annotations
@@ -13,12 +16,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 FENCE = re.compile(r"^(?P<indent>[ \t]*)(?P<ticks>`{3,}|~{3,})[ \t]*(?P<info>[^`]*?)[ \t]*$")
 DIRECTIVE = re.compile(r"^\{(?P<name>[\w:-]+)\}\s*(?P<argument>.*)$")
 OPTION = re.compile(r"^\s*:[\w-]+:")
+FILE = re.compile(r"^`(?P<path>[\w./-]+)`:$")
 NEEDS_DOCKER = re.compile(r"^<!--\s*needs:\s*docker\s*-->\s*$", re.MULTILINE)
 
 CODE_DIRECTIVES = {"code", "code-block", "sourcecode"}
@@ -40,6 +44,8 @@ class Block:
     line: int
     code: str
     cell: bool = False
+    file: str | None = None
+    """The file that it is, if the line above says so."""
 
 
 def blocks(text: str, first_line: int = 1) -> Iterator[Block]:
@@ -56,7 +62,10 @@ def blocks(text: str, first_line: int = 1) -> Iterator[Block]:
             at += 1
         body = [dedent(line, opening["indent"]) for line in lines[start:at]]
         at += 1
-        yield from blocks_of_fence(opening["info"], body, first_line + start)
+        above = next((line for line in reversed(lines[: start - 1]) if line.strip()), "")
+        named = FILE.match(above)
+        for block in blocks_of_fence(opening["info"], body, first_line + start):
+            yield replace(block, file=named["path"]) if named else block
 
 
 def closes(line: str, ticks: str) -> bool:
@@ -97,9 +106,11 @@ def without_options(body: list[str], line: int) -> list[str]:
 
 
 def python_blocks(text: str) -> list[Block]:
-    """The page's Python blocks. Raises :class:`PageError` on Python that is shown but would not run."""
+    """The page's Python blocks that are no files. Raises :class:`PageError` on Python that would not run."""
     found = []
     for block in blocks(text):
+        if block.file is not None:
+            continue
         if block.language in PYTHON:
             found.append(block)
         elif block.language in UNEXECUTED or block.language.lower().startswith("python"):
@@ -110,6 +121,11 @@ def python_blocks(text: str) -> list[Block]:
 def json_blocks(text: str) -> list[Block]:
     """The page's JSON blocks."""
     return [block for block in blocks(text) if block.language == "json"]
+
+
+def steps(text: str) -> list[Block]:
+    """What a reader who follows the page does, in order: the files to write and the commands to enter."""
+    return [block for block in blocks(text) if block.file is not None or block.language == "console"]
 
 
 def needs_docker(text: str) -> bool:
