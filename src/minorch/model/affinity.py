@@ -83,6 +83,7 @@ class Affinity(Model, frozen=True, kw_only=True):
 
 class _Topology(Model, frozen=True):
     topology: str
+    """``"node"``, or the key of the node label over whose values they are spread."""
 
 
 class SpreadOver(_Topology, frozen=True, kw_only=True):
