@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from minorch.scheduling.scheduler import Scheduler
 from minorch.scheduling.view import NodeView, TaskView
 
@@ -25,3 +27,12 @@ class BinPack(Scheduler):
         if node.node.max_tasks:
             shares.append((node.tasks + 1) / node.node.max_tasks)
         return 1.0 - sum(shares) / len(shares) if shares else 1.0
+
+    def parts(self, task: TaskView, node: NodeView) -> Mapping[str, float]:
+        """What is left in each dimension and in its slots, each by its weight in the mean."""
+        shares = node.share(task.resources)
+        if node.node.max_tasks:
+            shares["slots"] = (node.tasks + 1) / node.node.max_tasks
+        return {name: (1.0 - share) / len(shares) for name, share in shares.items()} or {
+            "nothing to fill": 1.0
+        }

@@ -8,6 +8,7 @@ Computing Cluster", IEEE TPDS 11(7), 2000, section 4.  There a machine costs
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Final, Literal, get_args
 
 from minorch.errors import UsageError, did_you_mean
@@ -93,6 +94,19 @@ class EPVM(Scheduler):
         for name, amount in wanted.custom_millis.items():
             cost += self._rise(used.custom_millis.get(name, 0), amount, capacity.custom_millis.get(name, 0))
         return cost
+
+    def parts(self, task: TaskView, node: NodeView) -> Mapping[str, float]:
+        """The terms, each by what it is the use of."""
+        used, wanted, most = node.reserved, task.resources, node.capacity
+        memory = self._rise(used.memory, wanted.memory, most.memory)
+        if self._terms == "paper":
+            return {"memory": memory, "load": self._rise(node.tasks, 1, self._load_limit)}
+        terms = {"slots": self._rise(node.tasks, 1, node.node.max_tasks)}
+        before, capacity = dict(used.amounts()), dict(most.amounts())
+        for name, amount in wanted.amounts():
+            if amount:
+                terms[name] = self._rise(before.get(name, 0), amount, capacity.get(name, 0))
+        return terms
 
     def placed(self, task: TaskView, node: NodeView) -> None:
         """Double L when *node* has reached it."""

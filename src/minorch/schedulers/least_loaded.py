@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from minorch.model import NodeStats
 from minorch.scheduling.scheduler import Scheduler
 from minorch.scheduling.view import NodeView, TaskView
@@ -40,6 +42,28 @@ class LeastLoaded(Scheduler):
         if node.node.max_tasks:
             every.append((node.tasks + 1) / node.node.max_tasks)
         return max(every) + _TIE_BREAK * sum(every) / len(every) if every else 0.0
+
+    def parts(self, task: TaskView, node: NodeView) -> Mapping[str, float]:
+        """The largest share, by what it is a share of, and the thousandth of the mean."""
+        shares = _shares(task, node)
+        if not shares:
+            return {"nothing to fill": 0.0}
+        fullest = max(shares, key=shares.__getitem__)
+        mean = _TIE_BREAK * sum(shares.values()) / len(shares)
+        return {f"largest share ({fullest})": shares[fullest], "mean share / 1000": mean}
+
+
+def _shares(task: TaskView, node: NodeView) -> dict[str, float]:
+    """How full the node is in each dimension, and in its slots, once the task is there."""
+    shares = node.share(task.resources)
+    if node.stats is not None:
+        reserved = node.share()
+        for name, measured in _measured(node.stats).items():
+            if measured > reserved.get(name, measured):
+                shares[name] += measured - reserved[name]
+    if node.node.max_tasks:
+        shares["slots"] = (node.tasks + 1) / node.node.max_tasks
+    return shares
 
 
 def _measured(stats: NodeStats) -> dict[str, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from typing import Final
 
@@ -43,6 +43,10 @@ class RoundRobin(Scheduler):
     def cost(self, task: TaskView, node: NodeView) -> float:
         """How many nodes come before *node*."""
         return (node.index - self._next) % max(1, len(self._names))
+
+    def parts(self, task: TaskView, node: NodeView) -> Mapping[str, float]:
+        """The cost by its name."""
+        return {"nodes before it": self.cost(task, node)}
 
     def placed(self, task: TaskView, node: NodeView) -> None:
         """Go on behind *node*."""

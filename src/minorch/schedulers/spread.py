@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from minorch.scheduling.scheduler import Scheduler
 from minorch.scheduling.view import NodeView, TaskView
 
@@ -25,3 +27,8 @@ class Spread(Scheduler):
         shares = node.share().values()
         reserved = min(1.0, sum(shares) / len(shares)) if shares else 0.0
         return node.job_tasks.get(task.job_id, 0) * _MOST_TASKS + node.tasks + reserved / 2
+
+    def parts(self, task: TaskView, node: NodeView) -> Mapping[str, float]:
+        """The three, each by its weight."""
+        own, tasks = node.job_tasks.get(task.job_id, 0) * _MOST_TASKS, node.tasks
+        return {"tasks of the job": own, "tasks": tasks, "reserved": self.cost(task, node) - own - tasks}

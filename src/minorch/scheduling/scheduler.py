@@ -77,7 +77,10 @@ class Scheduler:
         """Take note that *task* was placed on *node*, whose view includes it. The default does nothing."""
 
     def parts(self, task: TaskView, node: NodeView) -> Mapping[str, float]:
-        """Return what the cost is made of, for explanations. The default: the cost alone."""
+        """Return what the cost is made of, by name, for explanations; the parts add up to it.
+
+        The default: the cost alone.
+        """
         return {"cost": self.cost(task, node)}
 
     def __repr__(self) -> str:
