@@ -6,9 +6,11 @@ before an attempt begins.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from minorch.errors import PluginError
 from minorch.manager.desk import Desk
 from minorch.manager.lifecycle import end_task, place
 from minorch.scheduling import (
@@ -117,14 +119,41 @@ class Planner:
             self._blocked.clear()
             self._infeasible_since.clear()
             return
-        view = self.view(state, now)
-        plan = make_plan(
-            view, self._groups(desk), self.scheduler, board=self.board, ageing_s=desk.config.ageing_s
-        )
+        plan = self.plan(desk, now)
         self._commit(desk, plan, now)
         for task_id, words in plan.broken.items():
             end_task(desk, state.tasks[task_id], TaskState.FAILED, Reason.PLUGIN_ERROR, None, words, now)
         self._note_blocked(desk, plan, now)
+
+    def plan(self, desk: Desk, now: float) -> Plan:
+        """Make a plan, of which nothing is carried out yet."""
+        view = self.view(desk.state, now)
+        return make_plan(
+            view, self._groups(desk), self.scheduler, board=self.board, ageing_s=desk.config.ageing_s
+        )
+
+    def twin(self, state: ClusterState, now: float) -> Planner:
+        """A planner that would decide the same from here on, and whose plans change nothing of this one.
+
+        Raises:
+            PluginError: the strategy cannot be copied.
+        """
+        self.view(state, now)
+        try:
+            scheduler = copy.deepcopy(self.scheduler)
+        except Exception as error:
+            name = type(self.scheduler).__name__
+            raise PluginError(
+                f"scheduler {name} cannot be asked what it would do, for it cannot be copied: "
+                f"{type(error).__name__}: {error}"[:2000]
+            ) from error
+        twin = Planner(scheduler, copy.copy(self.random), self.board.filters)
+        for node in self.board.nodes:
+            twin.board.update(node)
+        twin._blocked = {
+            line: twin.board.improved for line, at in self._blocked.items() if at == self.board.improved
+        }
+        return twin
 
     def _groups(self, desk: Desk) -> list[Iterator[TaskView]]:
         """The waiting tasks of every line that a change may have helped since it was last tried."""
