@@ -23,7 +23,7 @@ MOST_VALUE: Final = 256
 """A value of more characters never matches."""
 
 _MOST_UNBOUNDED: Final = 3
-_MOST_STEPS: Final = 20_000
+_MOST_STEPS: Final = 10_000
 _QUANTIFIER: Final = re.compile(r"(?:([*+?])|\{(?=,?[0-9])([0-9]{0,4})(?:(,)([0-9]{0,4}))?\})\??")
 _ENDS: Final[Mapping[str, tuple[int, int | None]]] = {"*": (0, None), "+": (1, None), "?": (0, 1)}
 _CLASSES: Final = "dDwWsS"
@@ -278,6 +278,8 @@ def _times(part: _Part, least: int, most: int | None) -> _Part:
 
     def step(begins: int, value: _Value) -> int:
         for _ in range(least):
+            if not begins:
+                break
             begins = once(begins, value)
         ends = begins
         for _ in range(more):
