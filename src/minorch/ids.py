@@ -24,7 +24,7 @@ class RunKey(NamedTuple):
     """
 
     task_id: str
-    """128 random bits as 32 hexadecimal digits."""
+    """32 hexadecimal digits, never given twice."""
     attempt: int
     """Which placement, from 1."""
     run: int
