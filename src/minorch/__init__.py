@@ -83,7 +83,6 @@ if TYPE_CHECKING:
         TaskStats as TaskStats,
     )
     from minorch.plugins import (
-        FilterFunction as FilterFunction,
         FilterPlugin as FilterPlugin,
         Registry as Registry,
         RuntimePlugin as RuntimePlugin,
@@ -97,6 +96,7 @@ if TYPE_CHECKING:
     from minorch.scheduling import (
         ClusterView as ClusterView,
         CostFunction as CostFunction,
+        CustomFilter as CustomFilter,
         Explanation as Explanation,
         NodeView as NodeView,
         Scheduler as Scheduler,
@@ -188,7 +188,6 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
         "TaskStats",
     ),
     "minorch.plugins": (
-        "FilterFunction",
         "FilterPlugin",
         "Registry",
         "RuntimePlugin",
@@ -200,6 +199,7 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
     "minorch.scheduling": (
         "ClusterView",
         "CostFunction",
+        "CustomFilter",
         "Explanation",
         "NodeView",
         "Scheduler",

@@ -1,7 +1,6 @@
 """Plugins: the hooks, the records they yield, and the registry that chooses among them by name."""
 
 from minorch.plugins.hookspecs import (
-    FilterFunction,
     FilterPlugin,
     RuntimePlugin,
     SchedulerPlugin,
@@ -17,7 +16,6 @@ from minorch.plugins.listing import PluginInfo, PluginList
 from minorch.plugins.registry import Registry
 
 __all__ = [
-    "FilterFunction",
     "FilterPlugin",
     "PluginInfo",
     "PluginList",

@@ -34,12 +34,11 @@ import msgspec
 import pluggy
 
 from minorch.contracts import Runtime, Store
+from minorch.scheduling.filters import CustomFilter
 from minorch.scheduling.scheduler import CostFunction, Scheduler
-from minorch.scheduling.view import NodeView, TaskView
 from minorch.state.events import Event
 
 __all__ = [
-    "FilterFunction",
     "FilterPlugin",
     "RuntimePlugin",
     "SchedulerPlugin",
@@ -58,10 +57,6 @@ hookspec = pluggy.HookspecMarker("minorch")
 hookimpl = pluggy.HookimplMarker("minorch")
 """Marks a plugin's function as an implementation of the hook of the same name."""
 
-FilterFunction = Callable[[TaskView, NodeView], str | None]
-"""A filter: None if the task may go to the node; else why not, in words that are the same for all nodes
-that are refused for the same reason."""
-
 
 class SchedulerPlugin(msgspec.Struct, frozen=True):
     """A scheduling strategy to choose by *name*."""
@@ -78,7 +73,7 @@ class FilterPlugin(msgspec.Struct, frozen=True):
     """A filter to choose by *name*: it keeps tasks off nodes."""
 
     name: str
-    factory: Callable[..., FilterFunction]
+    factory: Callable[..., CustomFilter]
     """Called with the options that the user gives; returns a function ``filter(task, node)``."""
     summary: str = ""
     """What it keeps off, in one line. Empty: the first line of the factory's docstring."""

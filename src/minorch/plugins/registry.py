@@ -14,7 +14,6 @@ from typing import Protocol, TypeVar, cast
 from minorch.contracts import Runtime, Store
 from minorch.errors import MinorchError, PluginError, UnknownPlugin, UsageError, did_you_mean
 from minorch.plugins.hookspecs import (
-    FilterFunction,
     FilterPlugin,
     RuntimePlugin,
     SchedulerPlugin,
@@ -38,6 +37,7 @@ from minorch.plugins.inspection import (
 from minorch.plugins.installed import InstalledPlugin, installed_plugins
 from minorch.plugins.listing import PluginInfo, PluginKind, PluginList
 from minorch.plugins.single import OneFilter, OneRuntime, OneScheduler, OneStore, filter_of, scheduler_of
+from minorch.scheduling.filters import CustomFilter
 from minorch.scheduling.scheduler import CostFunction, FunctionScheduler, Scheduler
 from minorch.scheduling.view import NodeView, TaskView
 from minorch.state.events import Event
@@ -51,7 +51,7 @@ class _FilterObject(Protocol):
     def __call__(self, task: TaskView, node: NodeView, /) -> str | None: ...
 
 
-_Filter = TypeVar("_Filter", bound=type[_FilterObject] | FilterFunction)
+_Filter = TypeVar("_Filter", bound=type[_FilterObject] | CustomFilter)
 
 _log = logging.getLogger("minorch.plugins")
 
@@ -149,7 +149,7 @@ class Registry:
         self._add(OneScheduler(SchedulerPlugin(name, factory, summary)), replace)
 
     def add_filter(
-        self, name: str, factory: Callable[..., FilterFunction], *, summary: str = "", replace: bool = False
+        self, name: str, factory: Callable[..., CustomFilter], *, summary: str = "", replace: bool = False
     ) -> None:
         """Register one filter: a factory that returns a function; as :meth:`add_scheduler`."""
         self._add(OneFilter(FilterPlugin(name, factory, summary)), replace)
@@ -306,11 +306,11 @@ class Registry:
             return FunctionScheduler(made)
         raise self._wrong("scheduler", name, made, "a minorch.Scheduler or a function cost(task, node)")
 
-    def make_filter(self, name: str, **options: object) -> FilterFunction:
+    def make_filter(self, name: str, **options: object) -> CustomFilter:
         """Return a new filter; as :meth:`make_scheduler`."""
         made = self._make("filter", name, options)
         if callable(made) and not isinstance(made, type):
-            return cast("FilterFunction", made)
+            return cast("CustomFilter", made)
         raise self._wrong("filter", name, made, "a function filter(task, node)")
 
     def make_runtime(self, name: str, **options: object) -> Runtime:

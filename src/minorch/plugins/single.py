@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable
 from typing import Final, TypeVar
 
 from minorch.plugins.hookspecs import (
-    FilterFunction,
     FilterPlugin,
     RuntimePlugin,
     SchedulerPlugin,
     StorePlugin,
     hookimpl,
 )
+from minorch.scheduling.filters import CustomFilter
 from minorch.scheduling.scheduler import CostFunction, FunctionScheduler, Scheduler
 
 __all__ = ["OneFilter", "OneRuntime", "OneScheduler", "OneStore", "filter_of", "scheduler_of"]
@@ -85,10 +85,10 @@ def scheduler_of(function: CostFunction) -> Callable[[], Scheduler]:
     return _told_as(function, make)
 
 
-def filter_of(function: FilterFunction) -> Callable[[], FilterFunction]:
+def filter_of(function: CustomFilter) -> Callable[[], CustomFilter]:
     """A factory that gives *function* itself."""
 
-    def make() -> FilterFunction:
+    def make() -> CustomFilter:
         return function
 
     return _told_as(function, make)

@@ -33,6 +33,8 @@ class Refusal(NamedTuple):
 
 Filter = Callable[[TaskView, NodeView], Refusal | None]
 CustomFilter = Callable[[TaskView, NodeView], str | None]
+"""A filter of one's own: None if the task may go to the node; else why not, in words that are the same for
+all nodes that are refused for the same reason."""
 
 
 def ready(task: TaskView, node: NodeView) -> Refusal | None:
@@ -217,6 +219,31 @@ class Filters:
         ):
             return True
         return self.refusal(task, node) is None
+
+    def room(self, task: TaskView) -> Callable[[NodeView], bool]:
+        """Return what :meth:`admit` would, for nodes of which :meth:`could_ever_hold` is true, in less time."""
+        wanted, ports, refusal = task.resources, bool(task.task.ports), self.refusal
+        cpu, memory, disk = wanted.cpu_millis, wanted.memory, wanted.disk
+        custom, much = tuple(wanted.custom_millis.items()), ports or bool(self._custom)
+
+        def has_room(node: NodeView) -> bool:
+            machine, reserved = node.node, node.reserved
+            capacity = machine.capacity
+            if (
+                cpu + reserved.cpu_millis > capacity.cpu_millis
+                or memory + reserved.memory > capacity.memory
+                or disk + reserved.disk > capacity.disk
+                or node.tasks >= machine.max_tasks
+                or not node.ready
+                or node.cordoned
+            ):
+                return False
+            for name, amount in custom:
+                if amount + reserved.custom_millis.get(name, 0) > capacity.custom_millis.get(name, 0):
+                    return False
+            return not (much or node.picky or node.held_for) or refusal(task, node) is None
+
+        return has_room
 
     def could_ever_hold(self, task: TaskView, node: NodeView) -> bool:
         """Whether *node* could run *task* if it were ready and empty."""
