@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from minorch.model.base import require_number
+from minorch.model.base import require_flag, require_number
 
 __all__ = ["ManagerConfig"]
 
@@ -26,6 +26,13 @@ class ManagerConfig(msgspec.Struct, frozen=True, kw_only=True):
     """How many attempts of one task may be lost with their nodes before it fails."""
     ageing_s: float = 300.0
     """A task that has waited so long goes before one that is new and of a priority one step higher."""
+    preemption: bool = False
+    """Whether a task that fits nowhere may have tasks of lower priority moved aside, never of its own job."""
+    reserve_after_s: float = 120.0
+    """A task that has fitted nowhere for so long has a node kept for it, so that small tasks do not take
+    again and again what would be room enough; at most one node in eight is kept."""
+    reserve_for_s: float = 600.0
+    """How long a node is kept for one task; 0: none ever is."""
     unschedulable_after_s: float = 30.0
     """A task that no present node could hold even when empty fails after so long."""
     keep_runs: int = 200
@@ -42,6 +49,9 @@ class ManagerConfig(msgspec.Struct, frozen=True, kw_only=True):
     """How many events are remembered."""
 
     def __post_init__(self) -> None:
+        require_flag(self.preemption, "$.preemption")
         for field in self.__struct_fields__:
+            if field == "preemption":
+                continue
             least = 0.01 if field in ("lease_s", "resend_s", "full_every_s") else 0
             require_number(getattr(self, field), f"$.{field}", least=least, most=1e12)

@@ -339,12 +339,21 @@ def stop_task(desk: Desk, task: TaskRecord, reason: Reason, now: float) -> None:
         desk.tell(attempt.node, task)
 
 
-def move_away(desk: Desk, task: TaskRecord, now: float) -> None:
-    """Have a placed task stop where it is, to be placed on another node."""
+def move_away(desk: Desk, task: TaskRecord, now: float, *, preempted_for: str = "") -> None:
+    """Have a placed task stop where it is, to be placed on another node.
+
+    Args:
+        desk: the manager's.
+        task: the task.
+        now: seconds since 1970.
+        preempted_for: the task that takes its room, in words; empty: it is moved for another reason.
+    """
     attempt = task.live
     if attempt is None or task.ending is not None or task.moving:
         return
     task.moving = True
     desk.state.touch(task)
-    desk.state.log("task_moving", now, task=task, node=attempt.node)
+    kind = "task_preempted" if preempted_for else "task_moving"
+    detail = f"makes room for {preempted_for}" if preempted_for else ""
+    desk.state.log(kind, now, task=task, node=attempt.node, detail=detail)
     desk.tell(attempt.node, task)

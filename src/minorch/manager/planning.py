@@ -7,12 +7,16 @@ before an attempt begins.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from minorch.errors import PluginError
 from minorch.manager.desk import Desk
-from minorch.manager.lifecycle import end_task, place
+from minorch.manager.holds import Hold, Holds
+from minorch.manager.lifecycle import end_task, move_away, place
 from minorch.scheduling import (
     Board,
     ClusterView,
@@ -23,8 +27,11 @@ from minorch.scheduling import (
     TaskView,
     make_plan,
 )
+from minorch.scheduling.preemption import Resident
+from minorch.scheduling.room import nearest
 from minorch.state.queue import Line
 from minorch.state.records import TaskRecord
+from minorch.state.shape import Shape
 from minorch.state.tables import ClusterState, NodeEntry
 from minorch.states import AttemptState, Reason, TaskState
 
@@ -34,7 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["Planner", "task_view"]
 
 
-def _node_view(entry: NodeEntry) -> NodeView:
+def _node_view(entry: NodeEntry, held_for: str = "") -> NodeView:
     record = entry.record
     return NodeView(
         index=record.index,
@@ -48,6 +55,7 @@ def _node_view(entry: NodeEntry) -> NodeView:
         stats=entry.stats,
         ready=entry.ready,
         cordoned=record.cordoned,
+        held_for=held_for,
     )
 
 
@@ -65,7 +73,7 @@ def task_view(state: ClusterState, task: TaskRecord) -> TaskView:
         submitted_at=task.submitted_at,
         gang=entry.lines[task.position].gang,
         group=entry.groups[task.position],
-        shape=entry.lines[task.position].shape,
+        shape=entry.shapes[task.position],
         avoid=frozenset(
             attempt.node
             for attempt in task.attempts
@@ -100,14 +108,18 @@ class Planner:
         self.board = Board(filters=filters)
         """The nodes as they were at the last plan or question; see :meth:`view`."""
         self._blocked: dict[Line, int] = {}
-        """Lines whose first task fitted nowhere, with the state of the board then: as long as no node has
-        changed for the better, it is not tried again."""
+        """Lines whose first task fitted nowhere, with the count of the board's improvements then, or where
+        any change may help the count of its changes, negative: as long as it is the same, the line is not
+        tried again."""
+        self._blocked_since: dict[Line, tuple[str, float]] = {}
+        """By line: which task is its first, and since when that has fitted nowhere."""
         self._infeasible_since: dict[Line, float] = {}
+        self._holds = Holds()
 
     def view(self, state: ClusterState, now: float) -> ClusterView:
         """The nodes as they stand; views of nodes that did not change are kept."""
         for name in state.changed_nodes:
-            self.board.update(_node_view(state.nodes[name]))
+            self.board.update(_node_view(state.nodes[name], self._holds.task_on(name)))
         state.changed_nodes.clear()
         return ClusterView(nodes=self.board.nodes, now=now, random=self.random)
 
@@ -115,8 +127,10 @@ class Planner:
         """Place what can be placed; note why the rest cannot, and fail what never will be."""
         desk.plan_due = False
         state = desk.state
+        self._give_up_holds(desk, now)
         if not desk.queue:
             self._blocked.clear()
+            self._blocked_since.clear()
             self._infeasible_since.clear()
             return
         plan = self.plan(desk, now)
@@ -127,9 +141,13 @@ class Planner:
 
     def plan(self, desk: Desk, now: float) -> Plan:
         """Make a plan, of which nothing is carried out yet."""
-        view = self.view(desk.state, now)
         return make_plan(
-            view, self._groups(desk), self.scheduler, board=self.board, ageing_s=desk.config.ageing_s
+            self.view(desk.state, now),
+            self._groups(desk),
+            self.scheduler,
+            board=self.board,
+            ageing_s=desk.config.ageing_s,
+            residents=self.residents(desk.state) if desk.config.preemption else None,
         )
 
     def twin(self, state: ClusterState, now: float) -> Planner:
@@ -150,22 +168,47 @@ class Planner:
         twin = Planner(scheduler, copy.copy(self.random), self.board.filters)
         for node in self.board.nodes:
             twin.board.update(node)
-        twin._blocked = {
-            line: twin.board.improved for line, at in self._blocked.items() if at == self.board.improved
-        }
+        now_as_well = {self.board.improved: twin.board.improved, -self.board.changes: -twin.board.changes}
+        twin._blocked = {line: now_as_well[at] for line, at in self._blocked.items() if at in now_as_well}
+        twin._holds = copy.deepcopy(self._holds)
         return twin
 
     def _groups(self, desk: Desk) -> list[Iterator[TaskView]]:
         """The waiting tasks of every line that a change may have helped since it was last tried."""
-        state, queue = desk.state, desk.queue
+        queue, board = desk.queue, self.board
         return [
-            (task_view(state, state.tasks[task_id]) for task_id in queue.waiting(line))
+            (self.task_view(desk.state, desk.state.tasks[task_id]) for task_id in queue.waiting(line))
             for line in queue.lines()
-            if self._blocked.get(line) != self.board.improved
+            if self._blocked.get(line) not in (board.improved, -board.changes)
         ]
 
+    def task_view(self, state: ClusterState, task: TaskRecord) -> TaskView:
+        """A task as a scheduler sees it, with the node that is kept for it."""
+        view, node = task_view(state, task), self._holds.node_for(task.id)
+        if node is None:
+            return view
+        return msgspec.structs.replace(view, kept_node=state.nodes[node].record.index)
+
+    @staticmethod
+    def residents(state: ClusterState) -> Callable[[NodeView], Sequence[Resident]]:
+        """What says which tasks are on a node and could be moved aside."""
+
+        def on(node: NodeView) -> Sequence[Resident]:
+            tasks = [state.tasks[task_id] for task_id in state.nodes[node.name].live]
+            return [
+                Resident(
+                    task=task_view(state, task),
+                    priority=state.jobs[task.job_id].job.priority,
+                    since=task.attempts[-1].scheduled_at,
+                )
+                for task in tasks
+                if task.ending is None and not task.moving
+            ]
+
+        return on
+
     def _commit(self, desk: Desk, plan: Plan, now: float) -> None:
-        """Begin an attempt for each placement that the tables agree to."""
+        """Begin an attempt for each placement that the tables agree to; keep and make rooms."""
         state = desk.state
         disputed: dict[str, None] = {}
         for placement in plan.placements:
@@ -175,30 +218,102 @@ class Planner:
             else:  # it waits for the next plan, which sees the tables as they are then
                 disputed[placement.node] = None
                 desk.plan_due = True
+            hold = self._holds.give_up(placement.task.id)
+            if hold is not None:
+                disputed[hold.node] = None
         # The board shows every placement; where the tables differ, they are right.
         state.changed_nodes.clear()
         state.changed_nodes.update(disputed)
+        for preemption in plan.preemptions:
+            words = f"{preemption.task.job}/{preemption.task.name} (priority {preemption.task.priority})"
+            self._keep(desk, preemption.task.id, preemption.node, "room is made for it", now)
+            for victim in preemption.victims:
+                move_away(desk, state.tasks[victim.task.id], now, preempted_for=words)
+
+    # -- rooms that are kept ------------------------------------------------------------------
+
+    def _keep(self, desk: Desk, task_id: str, node: str, why: str, now: float) -> None:
+        until = now + desk.config.reserve_for_s
+        self._holds.keep(Hold(task_id, node, until))
+        desk.timers.add(until, "plan")
+        desk.state.changed_nodes[node] = None
+        desk.state.log("room_kept", now, task=desk.state.tasks[task_id], node=node, detail=why)
+
+    def _give_up_holds(self, desk: Desk, now: float) -> None:
+        for hold in self._holds.over(desk.queue, now):
+            self._holds.give_up(hold.task_id)
+            desk.state.changed_nodes[hold.node] = None
+            line = desk.queue.line_of(hold.task_id)
+            if line is not None:
+                words = f"kept for {desk.config.reserve_for_s:g} s in vain"
+                task = desk.state.tasks[hold.task_id]
+                desk.state.log("room_given_up", now, task=task, node=hold.node, detail=words)
+                self._blocked_since.pop(line, None)  # it waits anew for the next one
+
+    def _reserve(self, desk: Desk, line: Line, first: TaskView, now: float) -> None:
+        """Keep a node for the first task of a line that has fitted nowhere for long."""
+        task_id, since = self._blocked_since.get(line, ("", now))
+        if task_id != first.id:
+            since = now
+            self._blocked_since[line] = (first.id, now)
+            desk.timers.add(now + desk.config.reserve_after_s, "plan")
+        config, nodes = desk.config, self.board.nodes
+        if (
+            line.gang
+            or first.kept_node >= 0
+            or not config.reserve_for_s
+            or now < since + config.reserve_after_s
+        ):
+            return
+        if 8 * len(self._holds) < len(nodes):
+            node = nearest(first, nodes, self.board.filters)
+            if node is not None:
+                self._keep(desk, first.id, node.name, f"it has waited for {now - since:.0f} s", now)
+
+    # -- what fits nowhere --------------------------------------------------------------------
 
     def _note_blocked(self, desk: Desk, plan: Plan, now: float) -> None:
         queue, board = desk.queue, self.board
         for task in plan.waiting:
             line = queue.line_of(task.id)
             if line is not None:
-                self._blocked[line] = board.improved
+                # Any change may help a task that looks at its neighbours.
+                self._blocked[line] = board.improved if board.is_local(task) else -board.changes
         lines = queue.lines()
         self._blocked = {line: self._blocked[line] for line in lines if line in self._blocked}
+        self._blocked_since = {
+            line: since for line, since in self._blocked_since.items() if line in self._blocked
+        }
         since: dict[Line, float] = {}
         for line in self._blocked:
-            first = task_view(desk.state, desk.state.tasks[next(queue.waiting(line))])
-            if line.patient or not board.nodes or board.could_ever_hold(first):
+            misfit = self._misfit(desk, line)
+            if misfit is None:
+                first = desk.state.tasks[next(queue.waiting(line))]
+                self._reserve(desk, line, self.task_view(desk.state, first), now)
                 continue
             start = since[line] = self._infeasible_since.get(line, now)
             due = start + desk.config.unschedulable_after_s
             if due <= now:
-                self._fail_line(desk, line, str(board.why_blocked(first)), now)
+                self._fail_line(desk, line, str(board.why_blocked(misfit)), now)
             elif line not in self._infeasible_since:
                 desk.timers.add(due, "plan")
         self._infeasible_since = since
+
+    def _misfit(self, desk: Desk, line: Line) -> TaskView | None:
+        """A task of a line that no node could hold even when empty, if the line does not wait for one."""
+        if line.patient or not self.board.nodes:
+            return None
+        state = desk.state
+        waiting = desk.queue.waiting(line)
+        shapes: dict[Shape, TaskRecord] = {}
+        for task_id in waiting if line.gang else itertools.islice(waiting, 1):
+            task = state.tasks[task_id]
+            shapes.setdefault(state.jobs[task.job_id].shapes[task.position], task)
+        for task in shapes.values():
+            view = task_view(state, task)
+            if not self.board.could_ever_hold(view):
+                return view
+        return None
 
     @staticmethod
     def _fail_line(desk: Desk, line: Line, words: str, now: float) -> None:

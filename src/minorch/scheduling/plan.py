@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import bisect
 import heapq
+import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
 from typing import Final
 
@@ -19,12 +20,16 @@ import msgspec
 from minorch.errors import PluginError
 from minorch.scheduling.board import Board
 from minorch.scheduling.explain import Blocked
+from minorch.scheduling.index import NodeList
+from minorch.scheduling.preemption import Preemption, Resident, preempt
 from minorch.scheduling.scheduler import FunctionScheduler, NodeFault, Scheduler, checked, cost_of
 from minorch.scheduling.view import ClusterView, NodeView, TaskView
 
 __all__ = ["Placement", "Plan", "ask", "blame", "find_node", "make_plan"]
 
 _index: Final = attrgetter("index")
+_MOST_PREEMPTING: Final = 16
+"""How many tasks of one group may preempt in one plan."""
 
 
 class Placement(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +46,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     placements: Sequence[Placement] = ()
     waiting: Sequence[TaskView] = ()
     """The first task of each group that fits nowhere now."""
+    preemptions: Sequence[Preemption] = ()
+    """For tasks that fit nowhere now: whose room they would take. Their nodes are kept for them."""
     broken: Mapping[str, str] = {}
     """By task id: what the strategy did wrong for it."""
     board: Board
@@ -86,10 +93,10 @@ class _Heads:
             return
         heapq.heappop(self._heap)
 
-    def take_group(self) -> list[TaskView]:
-        """Take out the first task and the rest of its group."""
+    def take_group(self, most: int | None = None) -> list[TaskView]:
+        """Take out the first task and the rest of its group, and return at most so many of them."""
         *_, first, rest = heapq.heappop(self._heap)
-        return [first, *rest]
+        return [first, *itertools.islice(rest, None if most is None else most - 1)]
 
     def drop_group(self) -> None:
         """Leave out the first task and the rest of its group."""
@@ -105,6 +112,7 @@ class _Planning:
         self.board = board
         self.placements: list[Placement] = []
         self.waiting: list[TaskView] = []
+        self.preemptions: list[Preemption] = []
         self.broken: dict[str, str] = {}
         self._begun = False
 
@@ -134,6 +142,18 @@ class _Planning:
         board.update(updated)  # only now: a task that was spoilt takes no room
         self.placements.append(Placement(task=task, node=node.name, cost=cost))
         return True
+
+    def preempt(self, group: Sequence[TaskView], residents: Callable[[NodeView], Sequence[Resident]]) -> None:
+        """Find out whose room the first tasks of a group that fits nowhere would take."""
+        board = self.board
+        for task in group:
+            if task.kept_node >= 0:  # room is being made for it
+                continue
+            found = preempt(task, task.priority, board.nodes, residents, board.filters)
+            if found is None:
+                return
+            self.preemptions.append(found)
+            board.update(msgspec.structs.replace(board.named(found.node), held_for=task.id))
 
     def place_all(self, gang: Sequence[TaskView]) -> None:
         """Place all tasks of a group, or none of them."""
@@ -165,6 +185,7 @@ def make_plan(
     *,
     board: Board | None = None,
     ageing_s: float | None = None,
+    residents: Callable[[NodeView], Sequence[Resident]] | None = None,
 ) -> Plan:
     """Place waiting tasks.
 
@@ -178,6 +199,8 @@ def make_plan(
             is placed on it.
         ageing_s: how many seconds of waiting outweigh a step of priority, so that nothing starves; None:
             none do.
+        residents: what says which tasks are on a node and may be moved aside for one of higher priority;
+            None: nothing is preempted.
 
     A strategy that breaks its contract spoils only the task it was asked about.
     """
@@ -188,11 +211,14 @@ def make_plan(
             planning.place_all(waiting.take_group())
         elif planning.place(task):
             waiting.advance()
-        else:
+        elif residents is None or not planning.board.is_local(task):
             waiting.drop_group()
+        else:
+            planning.preempt(waiting.take_group(_MOST_PREEMPTING), residents)
     return Plan(
         placements=planning.placements,
         waiting=planning.waiting,
+        preemptions=planning.preemptions,
         broken=planning.broken,
         board=planning.board,
     )
@@ -263,6 +289,8 @@ def ask(scheduler: Scheduler, task: TaskView, nodes: Sequence[NodeView]) -> tupl
 
 def _all_among(candidates: Sequence[NodeView], nodes: Sequence[NodeView]) -> bool:
     """Whether these are some of *nodes*, which are in ascending order of their index."""
+    if isinstance(nodes, NodeList):
+        return all(node in nodes for node in candidates)
     for node in candidates:
         at = bisect.bisect_left(nodes, node.index, key=_index)
         if at == len(nodes) or nodes[at] is not node:

@@ -6,9 +6,12 @@ and note which rows must be written.  Policy (who is retried, what is stopped) l
 
 from __future__ import annotations
 
+import copy
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
+
+import msgspec
 
 from minorch.contracts import Change
 from minorch.errors import InvariantError, StoreCorrupt
@@ -28,7 +31,7 @@ from minorch.state.records import (
     dump,
     load,
 )
-from minorch.state.shape import TaskGroup, group_of, shape_of
+from minorch.state.shape import Shape, TaskGroup, group_of, shape_of
 from minorch.states import (
     ATTEMPT_MOVES,
     JOB_MOVES,
@@ -60,6 +63,7 @@ class JobEntry:
         "open",
         "policies",
         "record",
+        "shapes",
         "stopped",
         "tasks",
         "unmet",
@@ -81,14 +85,16 @@ class JobEntry:
         """How many instances each task still waits for."""
         self.policies: list[RestartPolicy] = [job.restart_policy(task) for task in job.tasks]
         social = any(task.affinity or task.spread_over for task in job.tasks)
+        self.shapes = [shape_of(task, job_id=record.id if social else None) for task in job.tasks]
         self.lines: list[Line] = [
             Line(
-                shape_of(task, job_id=record.id if social else None),
+                # A gang is placed together whatever the shapes of its tasks, so it waits in one line.
+                Shape("gang", record.id) if job.gang else self.shapes[at],
                 priority=job.priority,
                 patient=job.wait_for_nodes,
                 gang=record.id if job.gang else "",
             )
-            for task in job.tasks
+            for at, _ in enumerate(job.tasks)
         ]
         """Where the instances of each task wait for a node."""
         self.groups = [group_of(task, job_id=record.id, job=job.name) for task in job.tasks]
@@ -138,6 +144,13 @@ class NodeEntry:
         self.engine_ok = False
         """Whether its engine answers; not before the worker has said so."""
         self.engine_message = "not heard of yet"
+
+    def copy(self) -> NodeEntry:
+        """An entry of the same node that can be changed by itself."""
+        other = copy.copy(self)
+        other.job_tasks, other.groups = dict(self.job_tasks), dict(self.groups)
+        other.host_ports, other.live = set(self.host_ports), dict(self.live)
+        return other
 
     @property
     def ready(self) -> bool:
@@ -211,6 +224,29 @@ class ClusterState:
             state.events.read(key, value)
         state._dirty.clear()
         return state
+
+    def rehearsal(self, without: JobEntry | None = None) -> ClusterState:
+        """The same tables, to try out what would come of a new job: what is added there is not added here.
+
+        Args:
+            without: a job of which nothing is left there.
+        """
+        other = ClusterState(msgspec.structs.replace(self.meta), most_events=1)
+        other.jobs, other.tasks = dict(self.jobs), dict(self.tasks)
+        other.nodes, other.job_ids = dict(self.nodes), dict(self.job_ids)
+        other.open_tasks = self.open_tasks
+        if without is not None:
+            for task_id in without.task_ids():
+                task = other.tasks[task_id]
+                other.open_tasks -= not task.state.terminal
+                if task.live is not None:
+                    name = task.live.node
+                    if other.nodes[name] is self.nodes[name]:
+                        other.nodes[name] = self.nodes[name].copy()
+                    other._release(task, name)
+                del other.tasks[task_id]
+            del other.jobs[without.record.id], other.job_ids[without.job.name]
+        return other
 
     def _read_tables(self, tables: dict[str, dict[str, Record]], now: float) -> None:
         nodes = [r for r in tables.get("node", {}).values() if isinstance(r, NodeRecord)]
