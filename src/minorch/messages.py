@@ -39,7 +39,7 @@ MAX_MESSAGE_BYTES: Final = 64 * 1024 * 1024
 Desired = Literal["run", "stop"]
 
 
-class Assignment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Assignment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What one worker should do about one attempt."""
 
     task_id: str
@@ -87,7 +87,7 @@ class Assign(msgspec.Struct, frozen=True, kw_only=True, tag="assign", omit_defau
     """The highest report of that incarnation that the manager has merged and made durable."""
 
 
-class Observed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Observed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What a worker has of one attempt."""
 
     task_id: str

@@ -14,7 +14,7 @@ from minorch.errors import StoreCorrupt
 __all__ = ["Event", "EventLog"]
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Something that happened and was made durable."""
 
     number: int

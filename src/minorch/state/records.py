@@ -2,6 +2,9 @@
 
 Records are mutable: only the manager changes them, through :mod:`minorch.state.tables`.  What users
 see are the frozen pictures in :mod:`minorch.state.pictures`.
+
+There may be a million of them, none of which refers to itself: ``gc=False`` keeps the garbage collector
+from looking at each of them again and again.
 """
 
 from __future__ import annotations
@@ -42,7 +45,7 @@ class MetaRecord(msgspec.Struct, kw_only=True):
     next_node: int = 0
 
 
-class AttemptRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
+class AttemptRecord(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """One placement of a task on one node. Its state only moves forward."""
 
     number: int
@@ -66,7 +69,7 @@ class AttemptRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
         return (self.run, self.state.rank)
 
 
-class TaskRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
+class TaskRecord(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """One instance of a task: what became of it, and where."""
 
     id: str
@@ -86,7 +89,7 @@ class TaskRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     finished_at: float | None = None
     attempt: int = 0
     """The number of the latest attempt; 0: none yet."""
-    attempts: list[AttemptRecord] = []
+    attempts: tuple[AttemptRecord, ...] = ()
     """The latest ones, oldest first."""
     ending: Reason | None = None
     """Why it was asked to stop; None: it was not."""

@@ -409,7 +409,7 @@ class ClusterState:
             raise InvariantError(f"a second live attempt\n{self.story(task)}")
         task.attempt += 1
         attempt = AttemptRecord(number=task.attempt, node=node, scheduled_at=now)
-        task.attempts = [*task.attempts[1 - ATTEMPTS_KEPT :], attempt]
+        task.attempts = (*task.attempts[1 - ATTEMPTS_KEPT :], attempt)
         task.released = False
         self._reserve(task, node)
         self.touch(task)
