@@ -12,7 +12,14 @@ from typing import Final, Self
 
 from minorch.builtins import default_registry
 from minorch.cluster.handles import JobHandle, Named, TaskHandle
-from minorch.cluster.setup import choose_runtime, choose_scheduler, choose_store, make_nodes, nodes_left_over
+from minorch.cluster.setup import (
+    choose_filters,
+    choose_runtime,
+    choose_scheduler,
+    choose_store,
+    make_nodes,
+    nodes_left_over,
+)
 from minorch.cluster.tables import html_table, node_rows, text_table
 from minorch.contracts import Runtime, Store
 from minorch.drivers import ManagerDriver, RuntimeHands, SteadyClock, WorkerDriver
@@ -21,7 +28,7 @@ from minorch.manager import Manager, ManagerConfig
 from minorch.messages import Assign
 from minorch.model import Job, Node, Task
 from minorch.plugins import Registry
-from minorch.scheduling import CostFunction, Explanation, Scheduler
+from minorch.scheduling import CostFunction, CustomFilter, Explanation, Scheduler
 from minorch.state.events import Event
 from minorch.state.pictures import JobInfo, NodeInfo, TaskInfo
 from minorch.worker import WorkerConfig
@@ -53,6 +60,8 @@ class Cluster:
         store: where the state is kept: ``"memory"``, ``"sqlite:jobs.db"`` (``"sqlite:///jobs.db"`` is
             a file in the root directory), a :class:`~pathlib.Path`, or an object. A cluster that is
             opened on a durable store goes on where the last one stopped.
+        filters: what keeps tasks off nodes beside the built-in filters: names, or functions that get a task
+            and a node and return None, or in words why it cannot go there.
         plugins: modules or objects with plugin hooks, for this cluster alone.
         registry: the plugins to choose from, and no others; None: the built-in ones, *plugins*, and what
             installed packages offer, which are imported only for a name that is none of those.
@@ -76,6 +85,7 @@ class Cluster:
         runtime: str | Runtime = "auto",
         scheduler: str | Scheduler | CostFunction = "least-loaded",
         store: str | Path | Store = "memory",
+        filters: Sequence[str | CustomFilter] = (),
         plugins: Sequence[object] = (),
         registry: Registry | None = None,
         detach: bool = False,
@@ -92,6 +102,7 @@ class Cluster:
         for plugin in plugins:
             self._registry.register(plugin)
         strategy = choose_scheduler(scheduler, self._registry)
+        more_filters = choose_filters(filters, self._registry)
         if detach and store == "memory":
             raise UsageError(
                 "detach=True needs a store that lasts, or nobody could find the tasks again: "
@@ -118,6 +129,7 @@ class Cluster:
                 config=manager_config,
                 clock=clock,
                 seed=seed,
+                filters=more_filters,
             )
             nodes += self._manager.ask(lambda manager, now: nodes_left_over(manager, nodes, chosen))
             starts = max(1, chosen.runtime.concurrency)

@@ -14,9 +14,17 @@ from minorch.manager import Manager
 from minorch.model import Node
 from minorch.plugins import Registry
 from minorch.resources import Resources
-from minorch.scheduling import CostFunction, FunctionScheduler, Scheduler
+from minorch.scheduling import CostFunction, CustomFilter, FunctionScheduler, Scheduler
 
-__all__ = ["Chosen", "choose_runtime", "choose_scheduler", "choose_store", "make_nodes", "nodes_left_over"]
+__all__ = [
+    "Chosen",
+    "choose_filters",
+    "choose_runtime",
+    "choose_scheduler",
+    "choose_store",
+    "make_nodes",
+    "nodes_left_over",
+]
 
 _MOST_WORKERS: Final = 10_000
 _LEFT_OVER: Final = "left-over-from-an-earlier-cluster"
@@ -96,6 +104,30 @@ def choose_scheduler(wanted: str | Scheduler | CostFunction, registry: Registry)
     raise UsageError(
         f"scheduler= takes a name, a Scheduler or a function cost(task, node), not a {type(wanted).__name__}"
     )
+
+
+def choose_filters(wanted: Sequence[str | CustomFilter], registry: Registry) -> dict[str, CustomFilter]:
+    """Make or take the filters of one's own, by name.
+
+    Raises:
+        UnknownPlugin: nothing of that name is registered.
+        UsageError: one is neither a name nor a function, or two have the same name.
+    """
+    if isinstance(wanted, str) or callable(wanted):
+        raise UsageError("filters= takes a list of names or functions; write it in brackets")
+    chosen: dict[str, CustomFilter] = {}
+    for one in wanted:
+        name, made = one, one
+        if isinstance(name, str):
+            made = registry.make_filter(name)
+        else:
+            name = getattr(one, "__name__", type(one).__name__)
+        if isinstance(made, str | type) or not callable(made):
+            raise UsageError(f"filters= takes names or functions filter(task, node), not {one!r:.60}")
+        if name in chosen:
+            raise UsageError(f"filters= has two that are called {name}; give one of them another __name__")
+        chosen[name] = made
+    return chosen
 
 
 def choose_store(wanted: str | Path | Store, registry: Registry) -> tuple[Store, bool]:

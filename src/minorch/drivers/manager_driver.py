@@ -7,7 +7,8 @@ import os
 import queue
 import random
 import threading
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import TypeVar
 
@@ -16,7 +17,7 @@ from minorch.drivers.clock import SteadyClock, new_id
 from minorch.errors import ClusterClosed, MessageError, NotFound, StoreError, UsageError
 from minorch.manager import Manager, ManagerConfig, Step
 from minorch.messages import Assign, Report
-from minorch.scheduling import Scheduler
+from minorch.scheduling import CustomFilter, Scheduler
 from minorch.state.events import Event
 
 __all__ = ["ManagerDriver"]
@@ -45,6 +46,7 @@ class ManagerDriver:
         config: waits and bounds.
         clock: seconds since 1970, never going back.
         seed: makes the scheduler's random choices repeatable; None: they are not.
+        filters: filters of one's own, by name, beside the built-in ones.
 
     Raises:
         StoreError: the store cannot be read.
@@ -60,6 +62,7 @@ class ManagerDriver:
         config: ManagerConfig | None = None,
         clock: Callable[[], float] | None = None,
         seed: int | None = None,
+        filters: Mapping[str, CustomFilter] | None = None,
     ) -> None:
         self._clock = clock or SteadyClock()
         self._store = store
@@ -72,6 +75,8 @@ class ManagerDriver:
             now=self._clock(),
             rows=store.load(),
             config=config,
+            filters=filters,
+            stopwatch=time.perf_counter,
         )
         self._pid = os.getpid()
         self._lock = threading.Lock()

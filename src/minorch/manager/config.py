@@ -33,6 +33,10 @@ class ManagerConfig(msgspec.Struct, frozen=True, kw_only=True):
     again and again what would be room enough; at most one node in eight is kept."""
     reserve_for_s: float = 600.0
     """How long a node is kept for one task; 0: none ever is."""
+    slow_plan_s: float = 1.0
+    """A plan that takes so long of real time is told as an event, ``scheduler_slow``."""
+    timing_every_s: float = 60.0
+    """How often it is told how long plans take, as an event, ``scheduler_timing``, while there are any."""
     unschedulable_after_s: float = 30.0
     """A task that no present node could hold even when empty fails after so long."""
     keep_runs: int = 200

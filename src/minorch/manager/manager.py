@@ -7,7 +7,7 @@ they are durable sends the step's messages.  It calls ``tick`` no later than the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -21,9 +21,10 @@ from minorch.manager.desk import Desk
 from minorch.manager.planning import Planner
 from minorch.manager.reports import absorb_report
 from minorch.manager.retention import forget_jobs, next_to_forget, release_job, release_runs
+from minorch.manager.timing import Stopwatch
 from minorch.messages import Assign, Assignment, Report
 from minorch.model import Job, Task
-from minorch.scheduling import Explanation, Scheduler
+from minorch.scheduling import CustomFilter, Explanation, Filters, Scheduler
 from minorch.state.events import Event
 from minorch.state.pictures import JobInfo, NodeInfo, TaskInfo, job_info, node_info, task_info
 from minorch.state.records import MetaRecord, TaskRecord
@@ -62,6 +63,10 @@ class Manager:
         rows: what a store holds (``store.load()``); nothing for a new cluster.
         cluster_id: the identity of a new cluster; None: one is made. A store's own wins.
         config: waits and bounds.
+        filters: filters of one's own, by name, beside the built-in ones: each gets a task and a node and
+            returns None, or in words why the task cannot go there.
+        stopwatch: real time in seconds, only to tell how long plans take, as events; None: it is not told,
+            and what the manager does follows from its arguments alone.
 
     Raises:
         StoreCorrupt: the rows cannot be what a manager wrote.
@@ -77,6 +82,8 @@ class Manager:
         rows: Iterable[Change] = (),
         cluster_id: str | None = None,
         config: ManagerConfig | None = None,
+        filters: Mapping[str, CustomFilter] | None = None,
+        stopwatch: Stopwatch | None = None,
     ) -> None:
         config = config or ManagerConfig()
         state = ClusterState.read(rows, most_events=config.max_events, now=now)
@@ -88,7 +95,7 @@ class Manager:
         self._ids = ids
         self._now = now
         self._desk = Desk(state, config)
-        self._planner = Planner(scheduler, random)
+        self._planner = Planner(scheduler, random, Filters(filters), stopwatch)
         self._answers = Answers(self._planner)
         lifecycle.resume(self._desk, now)
         for name in state.nodes:

@@ -17,6 +17,7 @@ from minorch.errors import PluginError
 from minorch.manager.desk import Desk
 from minorch.manager.holds import Hold, Holds
 from minorch.manager.lifecycle import end_task, move_away, place
+from minorch.manager.timing import Stopwatch, Timing
 from minorch.scheduling import (
     Board,
     ClusterView,
@@ -27,6 +28,7 @@ from minorch.scheduling import (
     TaskView,
     make_plan,
 )
+from minorch.scheduling.plan import name_of
 from minorch.scheduling.preemption import Resident
 from minorch.scheduling.room import nearest
 from minorch.state.queue import Line
@@ -100,9 +102,16 @@ class Planner:
         scheduler: the strategy, which serves this planner alone.
         random: the only randomness that it gets.
         filters: what decides whether a node can take a task.
+        stopwatch: real time, to tell how long plans take; None: it is not told.
     """
 
-    def __init__(self, scheduler: Scheduler, random: Random, filters: Filters | None = None) -> None:
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        random: Random,
+        filters: Filters | None = None,
+        stopwatch: Stopwatch | None = None,
+    ) -> None:
         self.scheduler = scheduler
         self.random = random
         self.board = Board(filters=filters)
@@ -115,6 +124,8 @@ class Planner:
         """By line: which task is its first, and since when that has fitted nowhere."""
         self._infeasible_since: dict[Line, float] = {}
         self._holds = Holds()
+        self._stopwatch = stopwatch
+        self._timing = Timing(name_of(scheduler))
 
     def view(self, state: ClusterState, now: float) -> ClusterView:
         """The nodes as they stand; views of nodes that did not change are kept."""
@@ -133,7 +144,12 @@ class Planner:
             self._blocked_since.clear()
             self._infeasible_since.clear()
             return
-        plan = self.plan(desk, now)
+        if self._stopwatch is None:
+            plan = self.plan(desk, now)
+        else:
+            begun = self._stopwatch()
+            plan = self.plan(desk, now)
+            self._timing.add(desk, self._stopwatch() - begun, len(plan.placements), now)
         self._commit(desk, plan, now)
         for task_id, words in plan.broken.items():
             end_task(desk, state.tasks[task_id], TaskState.FAILED, Reason.PLUGIN_ERROR, None, words, now)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Final, Literal, get_args
 
 from minorch.errors import UsageError, did_you_mean
-from minorch.scheduling.scheduler import Scheduler
+from minorch.scheduling.scheduler import Sample, Scheduler
 from minorch.scheduling.view import ClusterView, NodeView, TaskView
 
 __all__ = ["EPVM", "Terms"]
@@ -39,8 +39,10 @@ class EPVM(Scheduler):
             L is the smallest power of two above the largest number of tasks seen on any node: 1 at
             first, doubled when it is reached, never lowered.
 
+        sample: see :attr:`Scheduler.sample <minorch.Scheduler.sample>`.
+
     Raises:
-        UsageError: *terms* is neither.
+        UsageError: *terms* is neither, or *sample* no number of nodes.
 
     n is the number of nodes when it was last taken: at the beginning of a plan, if it has changed by an
     eighth since, so that what is known of all nodes need not be thrown away whenever one joins.  That, and
@@ -56,7 +58,8 @@ class EPVM(Scheduler):
 
     depends_on = "node"
 
-    def __init__(self, *, terms: Terms = "requests") -> None:
+    def __init__(self, *, terms: Terms = "requests", sample: Sample = None) -> None:
+        super().__init__(sample=sample)
         if terms not in get_args(Terms):
             hint = did_you_mean(str(terms), get_args(Terms))
             raise UsageError(f"{terms!r:.40} is none of {', '.join(get_args(Terms))}{hint}")

@@ -20,12 +20,13 @@ import msgspec
 from minorch.errors import PluginError
 from minorch.scheduling.board import Board
 from minorch.scheduling.explain import Blocked
+from minorch.scheduling.filters import FilterFault
 from minorch.scheduling.index import NodeList
 from minorch.scheduling.preemption import Preemption, Resident, preempt
 from minorch.scheduling.scheduler import FunctionScheduler, NodeFault, Scheduler, checked, cost_of
 from minorch.scheduling.view import ClusterView, NodeView, TaskView
 
-__all__ = ["Placement", "Plan", "ask", "blame", "find_node", "make_plan"]
+__all__ = ["Placement", "Plan", "ask", "blame", "find_node", "make_plan", "name_of"]
 
 _index: Final = attrgetter("index")
 _MOST_PREEMPTING: Final = 16
@@ -306,12 +307,15 @@ def blame(scheduler: Scheduler, task: TaskView, error: BaseException, node: str 
         words = "(its message cannot be read)"
     if isinstance(error, NodeFault):
         return blame(scheduler, task, error.cause, error.node)
+    if isinstance(error, FilterFault):
+        return f"{words} (asked about task {task.job}/{task.name})"[:2000]
     detail = words if isinstance(error, PluginError) else f"{type(error).__name__}: {words}{_place(error)}"
     on = f" and node {node}" if node else ""
-    return f"scheduler {_name(scheduler)} failed on task {task.job}/{task.name}{on}: {detail}"[:2000]
+    return f"scheduler {name_of(scheduler)} failed on task {task.job}/{task.name}{on}: {detail}"[:2000]
 
 
-def _name(scheduler: Scheduler) -> str:
+def name_of(scheduler: Scheduler) -> str:
+    """What a strategy is called where it is spoken of."""
     return scheduler.name if isinstance(scheduler, FunctionScheduler) else type(scheduler).__name__
 
 

@@ -10,11 +10,12 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
-from minorch.errors import PluginError
+from minorch.errors import PluginError, UsageError
 from minorch.scheduling.view import ClusterView, NodeView, TaskView
 
 __all__ = ["CostFunction", "FunctionScheduler", "NodeFault", "Scheduler", "checked", "cost_of"]
 
+Sample = int | Literal["log2"] | None
 CostFunction = Callable[[TaskView, NodeView], float]
 
 
@@ -48,9 +49,26 @@ class Scheduler:
     """To be raised by a strategy when costs that it gave before do not hold any more, as when an option is
     changed or something that all costs depend on.  The index is built anew then, so let it be rare."""
 
-    sample: int | Literal["log2"] | None = None
+    sample: Sample = None
     """Look at so many feasible nodes only, drawn at random (``log2``: the logarithm of the number of nodes to
     the base 2, at least 2); None: at all. Faster on many nodes than no index, and nearly as good."""
+
+    comparable: bool = True
+    """Whether costs tell how good a placement is, so that a task on a node may be told to be better off on
+    another.  False for a strategy whose costs are only a turn or a chance, such as round-robin."""
+
+    def __init__(self, *, sample: Sample = None) -> None:
+        """Options that every strategy has; one that overrides this and calls it not has the defaults.
+
+        Raises:
+            UsageError: *sample* is neither a number from 1 on nor ``"log2"``.
+        """
+        if sample is not None:
+            if sample != "log2" and not (
+                isinstance(sample, int) and not isinstance(sample, bool) and sample > 0
+            ):
+                raise UsageError(f'sample={sample!r:.40} is neither a number of nodes from 1 on nor "log2"')
+            self.sample = sample
 
     def begin(self, cluster: ClusterView) -> None:
         """Prepare for one plan, which may place many tasks. The default does nothing."""
