@@ -168,11 +168,11 @@ def test_explaining_shows_costs_of_where_it_is_and_how_it_ended():
     task = world.task()
     placed = world.manager.explain(task.id, world.now)
     assert placed.node == "a"
-    assert [name for name, _ in placed.costs] == ["a", "b"]
+    assert [(choice.node, choice.here) for choice in placed.choices] == [("a", True), ("b", False)]
     world.exit()
     over = world.manager.explain(task.id, world.now)
     assert "exited" in over.detail
-    assert over.costs == ()
+    assert over.choices == ()
 
 
 def test_a_strategy_that_raises_when_it_is_asked_to_explain_is_named():
@@ -196,14 +196,15 @@ def test_explaining_a_task_that_could_go_but_was_not_placed_yet_shows_costs():
     world.manager.submit(Job("job", [sleeper()]), world.now)
     explained = world.manager.explain(world.task().id, world.now)
     assert explained.blocked is None
-    assert [name for name, _ in explained.costs] == ["a"]
+    assert [choice.node for choice in explained.choices] == ["a"]
     world.run()
 
 
-def test_a_running_task_that_fits_nowhere_else_has_no_costs():
+def test_a_running_task_is_not_counted_where_it_is():
     world = World("a")
     world.submit(sleeper(resources=Resources(cpu=4)))
-    assert world.manager.explain(world.task().id, world.now).costs == ()
+    (choice,) = world.manager.explain(world.task().id, world.now).choices
+    assert choice.here
 
 
 def test_a_placement_that_does_not_fit_any_more_waits_for_the_next_plan():

@@ -28,7 +28,7 @@ from minorch.manager import Manager, ManagerConfig
 from minorch.messages import Assign
 from minorch.model import Job, Node, Task
 from minorch.plugins import Registry
-from minorch.scheduling import CostFunction, CustomFilter, Explanation, Scheduler
+from minorch.scheduling import CostFunction, CustomFilter, Explanation, JobPlan, Rebalance, Scheduler
 from minorch.state.events import Event
 from minorch.state.pictures import JobInfo, NodeInfo, TaskInfo
 from minorch.worker import WorkerConfig
@@ -189,18 +189,14 @@ class Cluster:
             ClusterClosed: the cluster was closed.
         """
         self._check_open()
-        if isinstance(job, Task):
-            job = Job(job.name, [job])
-        if not isinstance(job, Job):
-            raise UsageError(f"submit() takes a Job or a Task, not a {type(job).__name__}")
-        submitted = job
+        submitted = _as_job(job, "submit")
 
         def accept(manager: Manager, now: float) -> str:
             if self._closing:  # in the manager's thread, so that no job slips in behind the last stop
                 raise ClusterClosed("the cluster is closing; make a new one")
             return manager.submit(submitted, now)
 
-        return JobHandle(self, self._manager.call(accept), job.name)
+        return JobHandle(self, self._manager.call(accept), submitted.name)
 
     @property
     def jobs(self) -> Mapping[str, JobHandle]:
@@ -222,16 +218,70 @@ class Cluster:
 
         Raises:
             NotFound: there is no such task.
+            PluginError: the scheduler or a filter failed when it was asked.
             UsageError: it is not a task.
         """
-        asked: object = task  # whatever the annotation says
-        if not isinstance(asked, (str, TaskHandle, TaskInfo)):
-            raise UsageError(
-                'explain() takes a task, job.tasks["name"] or the text "job/task", '
-                f"not a {type(asked).__name__}"
-            )
-        task_id = self._find_task(task) if isinstance(task, str) else task.id
+        task_id = self._task_id(task, "explain")
         return self._manager.ask(lambda manager, now: manager.explain(task_id, now))
+
+    def plan(self, job: Job | Task) -> JobPlan:
+        """What would be placed where if a job were submitted now, and why the rest would not.
+
+        It is worked out by the code that places tasks, on copies of what that depends on: nothing is
+        submitted, and the cluster decides later as if nobody had asked.  Tasks that wait already go first
+        where it is their turn.  A job of that name that is not over is taken to be gone, and its
+        differences are told.
+
+        Args:
+            job: a job, or a single task as a job of its name.
+
+        Raises:
+            PluginError: the scheduler cannot be copied, or a filter failed.
+            UsageError: it is neither job nor task.
+        """
+        planned = _as_job(job, "plan")
+        return self._manager.ask(lambda manager, now: manager.plan(planned, now))
+
+    def propose_rebalance(self, *, max_moves: int = 10) -> Rebalance:
+        """Which tasks would be better off on another node, by the scheduler's own costs; nothing is moved.
+
+        :meth:`move` carries a move out.  On a cluster of thousands of nodes this takes seconds, during
+        which the cluster goes on.
+
+        Args:
+            max_moves: how many moves at most.
+
+        Raises:
+            PluginError: the scheduler or a filter failed when it was asked.
+            UsageError: *max_moves* is not positive.
+        """
+        question = self._manager.ask(lambda manager, now: manager.prepare_rebalance(now, max_moves=max_moves))
+        return question.answer()
+
+    def move(self, task: TaskHandle | TaskInfo | str) -> None:
+        """Have a task stopped where it is and placed anew; returns at once.
+
+        Where it goes is for the scheduler to choose once it has stopped; that may be where it was.  What
+        waits or is stopping stays as it is.  It costs no retry.
+
+        Args:
+            task: a handle or a picture of it, or ``"job/task"``.
+
+        Raises:
+            NotFound: there is no such task.
+            UsageError: it is not a task.
+        """
+        task_id = self._task_id(task, "move")
+        self._manager.call(lambda manager, now: manager.move(task_id, now))
+
+    def _task_id(self, task: object, method: str) -> str:
+        if isinstance(task, str):
+            return self._find_task(task)
+        if isinstance(task, TaskHandle | TaskInfo):
+            return task.id
+        raise UsageError(
+            f'{method}() takes a task, job.tasks["name"] or the text "job/task", not a {type(task).__name__}'
+        )
 
     def _find_task(self, name: str) -> str:
         job_name, slash, task_name = name.partition("/")
@@ -404,6 +454,14 @@ class Cluster:
     def __repr__(self) -> str:
         state = "closed" if self._closed else f"{len(self._workers)} workers"
         return f"<Cluster {state}, runtime {self._chosen.runtime.name}>"
+
+
+def _as_job(job: object, method: str) -> Job:
+    if isinstance(job, Task):
+        return Job(job.name, [job])
+    if isinstance(job, Job):
+        return job
+    raise UsageError(f"{method}() takes a Job or a Task, not a {type(job).__name__}")
 
 
 def _stop_open_jobs(manager: Manager, now: float) -> tuple[list[JobInfo], float]:

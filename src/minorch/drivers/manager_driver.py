@@ -95,6 +95,8 @@ class ManagerDriver:
         self._fault: StoreError | None = None
         self._bug: BaseException | None = None
         self._turning = False
+        self._asking: int | None = None
+        """The thread that asks a question, while it does."""
         self._door = threading.Lock()
         """Held to put a call into the inbox, and to say that nobody takes them any more."""
         self._ended = False
@@ -153,7 +155,7 @@ class ManagerDriver:
         """Ask the manager something, between two turns, in the caller's thread. It must change nothing.
 
         Raises:
-            UsageError: it is asked from within a turn, by a scheduler or a store.
+            UsageError: it is asked from within a turn or a question, by a scheduler, a filter or a store.
         """
         if self._turning and threading.current_thread() is self._thread:
             raise UsageError(
@@ -161,8 +163,20 @@ class ManagerDriver:
                 "a scheduler finds all it may use in what it is given"
             )
         self._refuse_fork()
+        self._refuse_within_question()
         with self._lock:
-            return question(self.manager, self._clock())
+            self._asking = threading.get_ident()
+            try:
+                return question(self.manager, self._clock())
+            finally:
+                self._asking = None
+
+    def _refuse_within_question(self) -> None:
+        if self._asking == threading.get_ident():
+            raise UsageError(
+                "a scheduler or filter must not ask its cluster, or change it, while it is asked itself: "
+                "it would wait for itself; it finds all it may use in what it is given"
+            )
 
     @property
     def forked(self) -> bool:
@@ -184,6 +198,7 @@ class ManagerDriver:
             ClusterClosed: this is a fork of its process, where nobody would ever answer.
         """
         self._refuse_fork()
+        self._refuse_within_question()
         if threading.current_thread() is self._thread:
             raise UsageError(
                 f"an observer of events, or a scheduler, must not {what} from within its call; "

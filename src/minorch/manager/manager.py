@@ -15,7 +15,7 @@ import msgspec
 from minorch.contracts import Change
 from minorch.errors import MessageError, NotFound, UsageError, did_you_mean
 from minorch.manager import lifecycle
-from minorch.manager.answers import Answers, check_feasible
+from minorch.manager.answers import Answers, RebalanceQuestion, check_count, check_feasible
 from minorch.manager.config import ManagerConfig
 from minorch.manager.desk import Desk
 from minorch.manager.planning import Planner
@@ -24,7 +24,7 @@ from minorch.manager.retention import forget_jobs, next_to_forget, release_job, 
 from minorch.manager.timing import Stopwatch
 from minorch.messages import Assign, Assignment, Report
 from minorch.model import Job, Task
-from minorch.scheduling import CustomFilter, Explanation, Filters, Scheduler
+from minorch.scheduling import CustomFilter, Explanation, Filters, JobPlan, Rebalance, Scheduler
 from minorch.state.events import Event
 from minorch.state.pictures import JobInfo, NodeInfo, TaskInfo, job_info, node_info, task_info
 from minorch.state.records import MetaRecord, TaskRecord
@@ -128,13 +128,7 @@ class Manager:
             raise UsageError(
                 f'a job called "{job.name}" is {state}; wait for it, stop it, or take another name'
             )
-        count = sum(task.completions if job.kind == "batch" else task.replicas for task in job.tasks)
-        most = desk.config.max_open_tasks
-        if desk.state.open_tasks + count > most:
-            raise UsageError(
-                f"{count:,} more tasks would make {desk.state.open_tasks + count:,} unfinished ones; "
-                f"at most {most:,} are accepted"
-            )
+        check_count(job, desk.state.open_tasks, desk.config)
         check_feasible(job, desk.state.nodes)
         return lifecycle.admit(desk, job, ids=self._ids, now=self._at(now)).record.id
 
@@ -201,6 +195,16 @@ class Manager:
         self.cordon(node, now)
         for task_id in list(self._node(node).live):
             lifecycle.move_away(self._desk, self._desk.state.tasks[task_id], self._at(now))
+
+    def move(self, task_id: str, now: float) -> None:
+        """Have a task stopped where it is and placed anew; one that is nowhere or stopping stays as it is.
+
+        Where it goes is for the scheduler to choose when it has stopped; that may be the same node.
+
+        Raises:
+            NotFound: there is no such task.
+        """
+        lifecycle.move_away(self._desk, self._task(task_id), self._at(now))
 
     def release(self, job_id: str, now: float) -> None:
         """Have workers forget the containers and logs of a job's finished tasks now.
@@ -362,6 +366,38 @@ class Manager:
             PluginError: the scheduler failed when it was asked.
         """
         return self._answers.explain(self._desk, self._task(task_id), self._at(now))
+
+    def plan(self, job: Job, now: float) -> JobPlan:
+        """What would be placed where if a job were submitted now; nothing is changed.
+
+        Raises:
+            PluginError: the scheduler cannot be copied, or a filter failed.
+        """
+        return self._answers.plan(self._desk, job, self._at(now))
+
+    def propose_rebalance(self, now: float, *, max_moves: int = 10) -> Rebalance:
+        """Which tasks would be better off on another node; nothing is moved.
+
+        Args:
+            now: seconds since 1970.
+            max_moves: how many at most.
+
+        Raises:
+            PluginError: the scheduler or a filter failed when it was asked.
+            UsageError: *max_moves* is not positive.
+        """
+        return self.prepare_rebalance(now, max_moves=max_moves).answer()
+
+    def prepare_rebalance(self, now: float, *, max_moves: int = 10) -> RebalanceQuestion:
+        """:meth:`propose_rebalance` in two steps: the second needs nothing of the manager, and takes longer.
+
+        Raises:
+            PluginError: the scheduler cannot be copied.
+            UsageError: *max_moves* is not positive.
+        """
+        if max_moves < 1:
+            raise UsageError(f"max_moves is {max_moves}; ask for at least one")
+        return self._answers.rebalance(self._desk, self._at(now), max_moves)
 
     def _job(self, name: str) -> JobEntry:
         state = self._desk.state

@@ -20,6 +20,8 @@ class RandomChoice(Scheduler):
     The randomness is the cluster view's, so the same seed gives the same plan.
     """
 
+    comparable = False
+
     def __init__(self) -> None:
         self._random: Random | None = None
 

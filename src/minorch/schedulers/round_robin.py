@@ -23,6 +23,8 @@ class RoundRobin(Scheduler):
     if that one left, behind where it stood.
     """
 
+    comparable = False
+
     def __init__(self) -> None:
         self._names: list[str] = []
         """The nodes of this plan, by index."""

@@ -49,6 +49,14 @@ class WaitingQueue:
             self._out_of_turn.discard(line)
         return True
 
+    def copy(self) -> WaitingQueue:
+        """A queue in which the same tasks wait."""
+        other = WaitingQueue()
+        other._lines = {line: dict(tasks) for line, tasks in self._lines.items()}
+        other._line_of = dict(self._line_of)
+        other._out_of_turn = set(self._out_of_turn)
+        return other
+
     def lines(self) -> list[Line]:
         """Every line in which somebody waits."""
         return list(self._lines)
