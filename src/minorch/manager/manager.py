@@ -86,10 +86,11 @@ class Manager:
         stopwatch: Stopwatch | None = None,
     ) -> None:
         config = config or ManagerConfig()
-        state = ClusterState.read(rows, most_events=config.max_events, now=now)
+        most, by_task = config.max_events, bool(filters)
+        state = ClusterState.read(rows, most_events=most, now=now, by_task=by_task)
         if state is None:
             meta = MetaRecord(cluster_id=cluster_id or ids(), epoch=0)
-            state = ClusterState(meta, most_events=config.max_events)
+            state = ClusterState(meta, most_events=most, by_task=by_task)
         state.meta.epoch += 1
         state.touch_meta()
         self._ids = ids

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
-from minorch.errors import PluginError
+from minorch.errors import PluginError, UsageError
 from minorch.model import Affinity
 from minorch.resources import format_size
 from minorch.scheduling.view import NodeView, TaskView
 from minorch.state.shape import TaskGroup
 
-__all__ = ["FILTERS", "CustomFilter", "Filter", "Filters", "Refusal", "could_ever_hold", "refusal", "selects"]
+__all__ = ["FILTERS", "CustomFilter", "Filter", "FilterFault", "Filters", "Refusal", "could_ever_hold", "refusal", "selects"]
 
 
 class Refusal(NamedTuple):
@@ -167,10 +167,15 @@ class Filters:
 
     Args:
         custom: more filters, by name: each gets a task and a node and returns None, or in words why not.
+
+    Raises:
+        UsageError: a built-in filter has that name.
     """
 
     def __init__(self, custom: Mapping[str, CustomFilter] | None = None) -> None:
         self._custom = dict(custom or {})
+        for name in sorted(self._custom.keys() & {objects.__name__ for objects in FILTERS}):
+            raise UsageError(f'a filter called "{name}" is built in; give yours another name')
 
     def refusal(self, task: TaskView, node: NodeView) -> Refusal | None:
         """The first objection to placing *task* on *node*; None: it can go there.
@@ -221,7 +226,7 @@ class Filters:
         return self.refusal(task, node) is None
 
     def room(self, task: TaskView) -> Callable[[NodeView], bool]:
-        """Return what :meth:`admit` would, for nodes of which :meth:`could_ever_hold` is true, in less time."""
+        """:meth:`admit` in less time, for nodes that are kept for no task and :meth:`could_ever_hold` this."""
         wanted, ports, refusal = task.resources, bool(task.task.ports), self.refusal
         cpu, memory, disk = wanted.cpu_millis, wanted.memory, wanted.disk
         custom, much = tuple(wanted.custom_millis.items()), ports or bool(self._custom)
@@ -241,7 +246,7 @@ class Filters:
             for name, amount in custom:
                 if amount + reserved.custom_millis.get(name, 0) > capacity.custom_millis.get(name, 0):
                     return False
-            return not (much or node.picky or node.held_for) or refusal(task, node) is None
+            return not (much or node.picky) or refusal(task, node) is None
 
         return has_room
 

@@ -63,10 +63,10 @@ class Scheduler:
         Raises:
             UsageError: *sample* is neither a number from 1 on nor ``"log2"``.
         """
-        if sample is not None:
-            if sample != "log2" and not (
-                isinstance(sample, int) and not isinstance(sample, bool) and sample > 0
-            ):
+        wanted: object = sample
+        if wanted is not None:
+            count = isinstance(wanted, int) and not isinstance(wanted, bool) and wanted > 0
+            if not count and wanted != "log2":
                 raise UsageError(f'sample={sample!r:.40} is neither a number of nodes from 1 on nor "log2"')
             self.sample = sample
 

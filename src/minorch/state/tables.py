@@ -69,7 +69,7 @@ class JobEntry:
         "unmet",
     )
 
-    def __init__(self, record: JobRecord, job: Job) -> None:
+    def __init__(self, record: JobRecord, job: Job, *, by_task: bool = False) -> None:
         self.record = record
         self.job = job
         positions = {task.name: at for at, task in enumerate(job.tasks)}
@@ -85,7 +85,10 @@ class JobEntry:
         """How many instances each task still waits for."""
         self.policies: list[RestartPolicy] = [job.restart_policy(task) for task in job.tasks]
         social = any(task.affinity or task.spread_over for task in job.tasks)
-        self.shapes = [shape_of(task, job_id=record.id if social else None) for task in job.tasks]
+        self.shapes = [
+            Shape(record.id, task.name) if by_task else shape_of(task, job_id=record.id if social else None)
+            for task in job.tasks
+        ]
         self.lines: list[Line] = [
             Line(
                 # A gang is placed together whatever the shapes of its tasks, so it waits in one line.
@@ -164,9 +167,12 @@ class ClusterState:
     Args:
         meta: the cluster's identity and counters.
         most_events: how many events are remembered.
+        by_task: take each task of each job for a shape of its own, because something that is asked where it
+            may go looks at more than shapes.
     """
 
-    def __init__(self, meta: MetaRecord, *, most_events: int) -> None:
+    def __init__(self, meta: MetaRecord, *, most_events: int, by_task: bool = False) -> None:
+        self._by_task = by_task
         self.meta = meta
         self.jobs: dict[str, JobEntry] = {}
         self.tasks: dict[str, TaskRecord] = {}
@@ -198,7 +204,9 @@ class ClusterState:
         return changes, events
 
     @classmethod
-    def read(cls, rows: Iterable[Change], *, most_events: int, now: float) -> ClusterState | None:
+    def read(
+        cls, rows: Iterable[Change], *, most_events: int, now: float, by_task: bool = False
+    ) -> ClusterState | None:
         """Build the state from a store's rows; None: the store is empty.
 
         Raises:
@@ -218,7 +226,7 @@ class ClusterState:
             if tables or events:
                 raise StoreCorrupt("the store has rows but not the one that says which cluster it is")
             return None
-        state = cls(meta, most_events=most_events)
+        state = cls(meta, most_events=most_events, by_task=by_task)
         state._read_tables(tables, now)
         for key, value in sorted(events):
             state.events.read(key, value)
@@ -231,7 +239,7 @@ class ClusterState:
         Args:
             without: a job of which nothing is left there.
         """
-        other = ClusterState(msgspec.structs.replace(self.meta), most_events=1)
+        other = ClusterState(msgspec.structs.replace(self.meta), most_events=1, by_task=self._by_task)
         other.jobs, other.tasks = dict(self.jobs), dict(self.tasks)
         other.nodes, other.job_ids = dict(self.nodes), dict(self.job_ids)
         other.open_tasks = self.open_tasks
@@ -258,7 +266,7 @@ class ClusterState:
             spec = tables.get("spec", {}).get(job.id)
             if not isinstance(spec, Job):
                 raise StoreCorrupt(f"the store has job {job.id} but not its description")
-            self.jobs[job.id] = JobEntry(job, spec)
+            self.jobs[job.id] = JobEntry(job, spec, by_task=self._by_task)
             self.job_ids[spec.name] = job.id
         tasks = [r for r in tables.get("task", {}).values() if isinstance(r, TaskRecord)]
         for task in sorted(tasks, key=lambda record: record.order):
@@ -316,7 +324,7 @@ class ClusterState:
 
     def add_job(self, record: JobRecord, job: Job) -> JobEntry:
         """Take in a job without its tasks."""
-        entry = JobEntry(record, job)
+        entry = JobEntry(record, job, by_task=self._by_task)
         self.jobs[record.id] = entry
         self.job_ids[job.name] = record.id
         self._dirty["spec", record.id] = job
