@@ -138,8 +138,8 @@ class Planner:
         """Place what can be placed; note why the rest cannot, and fail what never will be."""
         desk.plan_due = False
         state = desk.state
-        self._give_up_holds(desk, now)
         if not desk.queue:
+            self._give_up_holds(desk, now)
             self._blocked.clear()
             self._blocked_since.clear()
             self._infeasible_since.clear()
@@ -157,6 +157,7 @@ class Planner:
 
     def plan(self, desk: Desk, now: float) -> Plan:
         """Make a plan, of which nothing is carried out yet."""
+        self._give_up_holds(desk, now)
         return make_plan(
             self.view(desk.state, now),
             self._groups(desk),
