@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from minorch.contracts import Change, Launch, Probe as ProbeAnswer, RunStatus
 from minorch.ids import RunKey
@@ -19,7 +19,7 @@ from minorch.manager.invariants import check_desk
 from minorch.messages import Assign, Report, decode, encode
 from minorch.model import Job, Node, Task
 from minorch.resources import Resources
-from minorch.scheduling import Scheduler
+from minorch.scheduling import CustomFilter, Scheduler
 from minorch.state.events import Event
 from minorch.state.invariants import check_invariants, check_stored
 from minorch.state.pictures import JobInfo, TaskInfo
@@ -245,7 +245,9 @@ class World:
         scheduler: Scheduler | None = None,
         manager_config: ManagerConfig | None = None,
         worker_config: WorkerConfig | None = None,
+        filters: Mapping[str, CustomFilter] | None = None,
     ) -> None:
+        self.filters = filters
         self.now = 1_000_000.0
         self._next_id = 0
         self.cluster_id = "c" * 32
@@ -292,6 +294,7 @@ class World:
             rows=self._committed(),
             cluster_id=self.cluster_id,
             config=self.manager_config,
+            filters=self.filters,
         )
         self.deadline: float | None = None
 
