@@ -43,10 +43,11 @@ class TaskState(enum.StrEnum):
     STOPPED = "STOPPED"
     """Ended because somebody asked for it."""
 
-    @property
-    def terminal(self) -> bool:
-        """Whether a task in this state is over for good."""
-        return self in (TaskState.COMPLETED, TaskState.FAILED, TaskState.STOPPED)
+    terminal: bool
+    """Whether a task in this state is over for good."""
+
+    def __init__(self, value: str) -> None:
+        self.terminal = value in ("COMPLETED", "FAILED", "STOPPED")
 
 
 class AttemptState(enum.StrEnum):
@@ -65,25 +66,14 @@ class AttemptState(enum.StrEnum):
     STOPPED = "STOPPED"
     """Ended because it was asked to."""
 
-    @property
-    def terminal(self) -> bool:
-        """Whether an attempt in this state is over for good."""
-        return self.rank == 3
+    terminal: bool
+    """Whether an attempt in this state is over for good."""
+    rank: int
+    """Position on the ladder that an attempt only climbs; all ends share the top rung."""
 
-    @property
-    def rank(self) -> int:
-        """Position on the ladder that an attempt only climbs; all ends share the top rung."""
-        return _ATTEMPT_RANK[self]
-
-
-_ATTEMPT_RANK: Final[Mapping[AttemptState, int]] = {
-    AttemptState.SCHEDULED: 0,
-    AttemptState.PREPARING: 1,
-    AttemptState.RUNNING: 2,
-    AttemptState.COMPLETED: 3,
-    AttemptState.FAILED: 3,
-    AttemptState.STOPPED: 3,
-}
+    def __init__(self, value: str) -> None:
+        self.rank = {"SCHEDULED": 0, "PREPARING": 1, "RUNNING": 2}.get(value, 3)
+        self.terminal = self.rank == 3
 
 
 class JobState(enum.StrEnum):

@@ -187,6 +187,8 @@ class ClusterState:
         self.open_tasks = 0
         """How many tasks are not over."""
         self._dirty: dict[tuple[str, str], Record | None] = {(_META, _META): meta}
+        self._dirty_tasks: dict[str, TaskRecord | None] = {}
+        """Tasks' rows apart, by id alone: there are a thousand in a turn, and each is noted several times."""
 
     # -- rows ---------------------------------------------------------------------------------
 
@@ -197,10 +199,15 @@ class ClusterState:
             Change(table, key, None if record is None else dump(record))
             for (table, key), record in self._dirty.items()
         ]
+        changes += [
+            Change("task", task_id, None if task is None else dump(task))
+            for task_id, task in self._dirty_tasks.items()
+        ]
         changes += [Change("event", key, value) for key, value in rows]
         if events and (_META, _META) not in self._dirty:
             changes.append(Change(_META, _META, dump(self.meta)))
         self._dirty.clear()
+        self._dirty_tasks.clear()
         return changes, events
 
     @classmethod
@@ -283,7 +290,7 @@ class ClusterState:
         """Note that a record's row must be written."""
         match record:
             case TaskRecord():
-                self._dirty["task", record.id] = record
+                self._dirty_tasks[record.id] = record
             case JobRecord():
                 self._dirty["job", record.id] = record
             case _:
@@ -335,7 +342,7 @@ class ClusterState:
     def add_task(self, entry: JobEntry, task: TaskRecord) -> None:
         """Take in one instance of a job's task."""
         self._index_task(entry, task)
-        self._dirty["task", task.id] = task
+        self._dirty_tasks[task.id] = task
 
     def _index_task(self, entry: JobEntry, task: TaskRecord) -> None:
         self.tasks[task.id] = task
@@ -367,7 +374,7 @@ class ClusterState:
             raise InvariantError(f"job {entry.job.name} is {entry.record.state} and cannot be forgotten")
         for task_id in entry.task_ids():
             del self.tasks[task_id]
-            self._dirty["task", task_id] = None
+            self._dirty_tasks[task_id] = None
         del self.jobs[entry.record.id]
         if self.job_ids.get(entry.job.name) == entry.record.id:
             del self.job_ids[entry.job.name]
