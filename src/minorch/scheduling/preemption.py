@@ -25,7 +25,7 @@ __all__ = ["Preemption", "Resident", "preempt"]
 
 _MOST_STEPS: Final = 20_000
 """So much is tried on one node before a good set is taken in place of the best one."""
-_MOST_STEPS_IN_ALL: Final = 200_000
+_MOST_STEPS_IN_ALL: Final = 100_000
 _STEPS_OF_A_VIEW: Final = 20
 """What it counts to make a view of a node and to ask the filters about it."""
 _MOST_NAMES: Final = 5
@@ -85,7 +85,7 @@ def preempt(
     lowest sum of priorities; then the one that was placed latest, by the sum of the times; then on the node
     of the lowest index.  None of the victims can be left out.
 
-    The answer is exact as long as 20,000 steps do for each node and 200,000 for all that are looked at.  A
+    The answer is exact as long as 20,000 steps do for each node and 100,000 for all that are looked at.  A
     step is one way to add a victim to a set; to ask the filters about a set counts as twenty.  A node on
     which more is needed, or where residents times victims are more than 20,000, gives the set of a greedy
     search, less those that it turns out not to need: then only that none can be left out is certain.  A
