@@ -22,13 +22,17 @@ class MemoryStore:
     """
 
     def __init__(self) -> None:
-        self._rows: dict[tuple[str, str], bytes] = {}
+        self._tables: dict[str, dict[str, bytes]] = {}
         self._closed = False
 
     def load(self) -> list[Change]:
         """Return every row, in the order of table and key. A closed store is open again from then on."""
         self._closed = False
-        return [Change(table, key, self._rows[table, key]) for table, key in sorted(self._rows)]
+        return [
+            Change(table, key, value)
+            for table, rows in sorted(self._tables.items())
+            for key, value in sorted(rows.items())
+        ]
 
     def commit(self, changes: Sequence[Change]) -> None:
         """Write all of *changes* in their order.
@@ -39,14 +43,15 @@ class MemoryStore:
         if self._closed:
             raise StoreError("the store is closed; a manager that starts again loads it first")
         for table, key, value in list(changes):  # all are read before the first is written
-            if value is None:
-                self._rows.pop((table, key), None)
-            else:
-                self._rows[table, key] = value
+            if value is not None:
+                self._tables.setdefault(table, {})[key] = value
+            elif table in self._tables:
+                self._tables[table].pop(key, None)
 
     def close(self) -> None:
         """Take no more changes until it is loaded again. Closing twice is fine."""
         self._closed = True
 
     def __repr__(self) -> str:
-        return f"<MemoryStore: {len(self._rows)} rows{', closed' if self._closed else ''}>"
+        rows = sum(len(table) for table in self._tables.values())
+        return f"<MemoryStore: {rows} rows{', closed' if self._closed else ''}>"
