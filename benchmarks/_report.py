@@ -39,3 +39,29 @@ def print_figures(title: str, figures: Figures, *, as_json: bool) -> None:
     for name, value in figures.items():
         shown = f"{value:,.3f}" if isinstance(value, float) else str(value)
         print(f"  {name.ljust(width)}  {shown}")
+
+
+def print_rows(title: str, about: Figures, rows: Sequence[Figures], *, as_json: bool) -> None:
+    """Print what holds for a whole run, then rows of figures with the same names, as a table or as JSON."""
+    if as_json:
+        document = {"benchmark": title, "python": platform.python_version(), **about, "rows": list(rows)}
+        print(json.dumps(document, indent=2))
+        return
+    if about:
+        print_figures(title, about, as_json=False)
+    heads = list(dict.fromkeys(name for row in rows for name in row))
+    cells = [heads, *([_cell(row.get(name)) for name in heads] for row in rows)]
+    widths = [max(len(line[at]) for line in cells) for at in range(len(heads))]
+    print()
+    for line in cells:
+        print("  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)))
+
+
+def _cell(value: float | int | str | None) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "NO"
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 100 else f"{value:,.2f}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return value or ""
