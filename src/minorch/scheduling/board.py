@@ -14,7 +14,7 @@ from typing import Final
 
 from minorch.scheduling.explain import Blocked, count_refusals
 from minorch.scheduling.filters import Filters, Refusal, selects
-from minorch.scheduling.index import Cheapest, Feasible, NodeList
+from minorch.scheduling.index import Cheapest, Feasible, Indices, NodeList
 from minorch.scheduling.neighbours import Neighbourhood, Tally, is_local, prefers
 from minorch.scheduling.scheduler import Scheduler
 from minorch.scheduling.view import NodeView, TaskView
@@ -27,18 +27,33 @@ _MOST_ENTRIES: Final = 4_000_000
 _LEAST_SHAPES: Final = 4
 _SHORTEST_LOG: Final = 4096
 _MOST_TALLIES: Final = 256
+_MOST_DESCRIPTIONS: Final = 200_000
 
 
 class _Description:
     """What some nodes, alike but for their name and address, say of themselves."""
 
-    __slots__ = ("example", "key", "number", "uses")
+    __slots__ = ("example", "key", "uses")
 
-    def __init__(self, number: int, key: Hashable, example: NodeView) -> None:
-        self.number = number
+    def __init__(self, key: Hashable, example: NodeView) -> None:
         self.key = key
         self.example = example
         self.uses = 0
+
+
+class _Lasting(dict[_Description, bool]):
+    """Whether nodes of each description could ever hold tasks of one shape; asked when it is wanted."""
+
+    def __init__(self, filters: Filters, task: TaskView) -> None:
+        super().__init__()
+        self._filters = filters
+        self._task = task
+
+    def __missing__(self, description: _Description) -> bool:
+        if len(self) >= _MOST_DESCRIPTIONS:
+            self.clear()
+        able = self[description] = self._filters.could_ever_hold(self._task, description.example)
+        return able
 
 
 class Board:
@@ -55,10 +70,6 @@ class Board:
     ) -> None:
         self.filters = filters or Filters()
         self.nodes: list[NodeView] = []
-        self.ticks: list[int] = []
-        """By index: a number that is new at each change of the node."""
-        self.states: list[int] = []
-        """By index: equal numbers for nodes that differ in their name and index alone; 0: takes nothing."""
         self.improved = 0
         """A number that is new whenever a node changed so that it may take what it could not before."""
         self._indexed = indexed
@@ -66,7 +77,6 @@ class Board:
         self._log: list[int] = []
         self._looks: OrderedDict[Hashable, Cheapest | Feasible] = OrderedDict()
         self._costs_of: tuple[Scheduler, int] | None = None
-        self._numbers: dict[Hashable, int] = {}
         self._at: dict[str, int] = {}
         self._descriptions: list[_Description] = []
         """By index: what each node says of itself."""
@@ -87,7 +97,8 @@ class Board:
         self._tick += 1
         if at < len(self.nodes):
             before = self.nodes[at]
-            self._recount(before, node)
+            if self._tallies or node.picky or before.picky:
+                self._recount(before, node)
             if before.node is not node.node:
                 self._drop_description(self._descriptions[at])
                 self._descriptions[at] = self._describe(node)
@@ -95,15 +106,11 @@ class Board:
             elif not _only_fuller(before, node):
                 self.improved += 1
             self.nodes[at] = node
-            self.ticks[at] = self._tick
-            self.states[at] = self._state(node)
         else:
             self._at[node.name] = at
             self._recount(None, node)
             self._descriptions.append(self._describe(node))
             self.nodes.append(node)
-            self.ticks.append(self._tick)
-            self.states.append(self._state(node))
             self.improved += 1
         if self._looks:
             self._log.append(at)
@@ -136,8 +143,7 @@ class Board:
         )
         description = self._described.get(key)
         if description is None:
-            self._tick += 1
-            description = self._described[key] = _Description(self._tick, key, node)
+            description = self._described[key] = _Description(key, node)
             self._holders.clear()
         description.uses += 1
         return description
@@ -148,36 +154,6 @@ class Board:
             del self._described[description.key]
             self._holders.clear()
 
-    def _state(self, node: NodeView) -> int:
-        if not node.ready or node.cordoned or node.held_for:
-            return 0
-        if node.picky:  # whom they are apart from is nothing that other nodes have in common
-            return -self._tick
-        reserved = node.reserved
-        key: tuple[Hashable, ...] = (
-            self._descriptions[node.index].number,
-            node.tasks,
-            reserved.cpu_millis,
-            reserved.memory,
-            reserved.disk,
-        )
-        if reserved.custom_millis or node.host_ports or node.stats is not None:
-            key = (*key, tuple(sorted(reserved.custom_millis.items())), node.host_ports, node.stats)
-        number = self._numbers.get(key)
-        if number is None:
-            if len(self._numbers) > _SHORTEST_LOG + 8 * len(self.nodes):
-                self._forget_states()
-            number = self._numbers[key] = len(self._numbers) + 1
-        return number
-
-    def _forget_states(self) -> None:
-        """Begin to number states anew, so that no more are remembered than there may be nodes."""
-        self._looks.clear()
-        self._log.clear()
-        self._numbers.clear()
-        for at, node in enumerate(self.nodes):
-            self.states[at] = self._state(node)
-
     def _shorten_log(self) -> None:
         """Drop the older half of the changes, and what was not asked about since."""
         half = len(self._log) // 2
@@ -186,6 +162,11 @@ class Board:
             del self._looks[key]
         for look in self._looks.values():
             look.at -= half
+
+    @property
+    def changes(self) -> int:
+        """A number that is new after each change."""
+        return self._tick
 
     # -- answers ------------------------------------------------------------------------------
 
@@ -224,6 +205,8 @@ class Board:
                 least = min(penalties)
                 found = [node for node, missed in zip(found, penalties, strict=True) if missed == least]
         if task.avoid:
+            if isinstance(found, NodeList):
+                return found.without(self._at[name] for name in task.avoid if name in self._at) or found
             return [node for node in found if node.name not in task.avoid] or found
         return found
 
@@ -272,7 +255,20 @@ class Board:
             look = self._look(("feasible", task.shape), task, None)
             assert isinstance(look, Feasible)
             return look.nodes()
-        return NodeList([node for node in self.nodes if self.filters.admit(task, node)])
+        admit = self.filters.admit
+        return NodeList(self.nodes, Indices(node.index for node in self.nodes if admit(task, node)))
+
+    def admits(self, task: TaskView) -> Callable[[NodeView], bool]:
+        """Return what says whether a node of this board could take tasks of that shape, for many questions.
+
+        What no change of a node's tasks can alter is asked once for each description.  A node that is kept
+        for one task takes none of the others; that one is not looked for by its shape.
+        """
+        filters = self.filters
+        if not filters.alike(task):
+            return lambda node: not node.held_for and filters.admit(task, node)
+        descriptions, has_room, lasting = self._descriptions, filters.room(task), _Lasting(filters, task)
+        return lambda node: lasting[descriptions[node.index]] and not node.held_for and has_room(node)
 
     def _neighbourhood(self, task: TaskView) -> Neighbourhood:
         def eligible(node: NodeView) -> bool:

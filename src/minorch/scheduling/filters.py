@@ -15,7 +15,17 @@ from minorch.resources import format_size
 from minorch.scheduling.view import NodeView, TaskView
 from minorch.state.shape import TaskGroup
 
-__all__ = ["FILTERS", "CustomFilter", "Filter", "FilterFault", "Filters", "Refusal", "could_ever_hold", "refusal", "selects"]
+__all__ = [
+    "FILTERS",
+    "CustomFilter",
+    "Filter",
+    "FilterFault",
+    "Filters",
+    "Refusal",
+    "could_ever_hold",
+    "refusal",
+    "selects",
+]
 
 
 class Refusal(NamedTuple):
@@ -226,7 +236,7 @@ class Filters:
         return self.refusal(task, node) is None
 
     def room(self, task: TaskView) -> Callable[[NodeView], bool]:
-        """:meth:`admit` in less time, for nodes that are kept for no task and :meth:`could_ever_hold` this."""
+        """:meth:`admit` in less time: for nodes kept for none, of which :meth:`could_ever_hold` is true."""
         wanted, ports, refusal = task.resources, bool(task.task.ports), self.refusal
         cpu, memory, disk = wanted.cpu_millis, wanted.memory, wanted.disk
         custom, much = tuple(wanted.custom_millis.items()), ports or bool(self._custom)

@@ -1,19 +1,17 @@
 """What is kept for one shape of task between decisions: the cheapest node, or the nodes that could take it.
 
-A lazy heap: when a node changes, what the heap holds of it is out of date and is skipped when it surfaces;
-the node is looked at again, and its new entry pushed, when the shape is next asked about.  An entry names
-the tick of the change that it was made at, so that it is known to be out of date.  Dropping old entries in
-place would lose nodes, so a heap that has grown too long is built anew from all nodes.
+When a node changes, that is only noted; a shape looks at the node again when it is next asked about.  What
+it finds of the node it remembers, a cost or whether it is feasible, so that only what differs is work.
 
-Nodes of the same state cost the same, so a cost is worked out once for each state (see
-:attr:`minorch.scheduling.board.Board.states`).
+The cheapest node is at the top of a lazy heap: an entry that is not what is remembered of its node is out
+of date, and is dropped when it surfaces or when the heap has grown too long.
 """
 
 from __future__ import annotations
 
 import bisect
 import heapq
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final, overload
 
@@ -23,80 +21,164 @@ from minorch.scheduling.view import NodeView, TaskView
 if TYPE_CHECKING:
     from minorch.scheduling.board import Board
 
-__all__ = ["Cheapest", "Feasible", "NodeList"]
+__all__ = ["Cheapest", "Feasible", "Indices", "NodeList"]
 
 _index: Final = attrgetter("index")
 _SLACK: Final = 1024
+_SHIFT: Final = 12
+"""Indices that are equal but for so many of their last bits are kept in one list."""
+
+
+class Indices:
+    """A set of indices of nodes, in ascending order, in lists short enough to insert into."""
+
+    __slots__ = ("_blocks", "_count")
+
+    def __init__(self, ascending: Iterable[int] = ()) -> None:
+        self._blocks: list[list[int]] = []
+        self._count = 0
+        for index in ascending:
+            self._block(index).append(index)
+            self._count += 1
+
+    def _block(self, index: int) -> list[int]:
+        blocks, at = self._blocks, index >> _SHIFT
+        while at >= len(blocks):
+            blocks.append([])
+        return blocks[at]
+
+    def add(self, index: int) -> None:
+        """Add one that is not among them."""
+        block = self._block(index)
+        if block and block[-1] > index:
+            bisect.insort(block, index)
+        else:
+            block.append(index)
+        self._count += 1
+
+    def remove(self, index: int) -> None:
+        """Take out one that is among them."""
+        block = self._block(index)
+        del block[bisect.bisect_left(block, index)]
+        self._count -= 1
+
+    def without(self, indices: Iterable[int]) -> Indices:
+        """The others."""
+        left = Indices()
+        left._blocks = [list(block) for block in self._blocks]
+        left._count = self._count
+        for index in indices:
+            if index in self:
+                left.remove(index)
+        return left
+
+    def rank(self, index: int) -> int:
+        """How many are lower than *index*."""
+        blocks, at = self._blocks, index >> _SHIFT
+        if at >= len(blocks):
+            return self._count
+        return sum(map(len, blocks[:at])) + bisect.bisect_left(blocks[at], index)
+
+    def __getitem__(self, rank: int) -> int:
+        """The one that so many are lower than."""
+        if 0 <= rank < self._count:
+            for block in self._blocks:
+                if rank < len(block):
+                    return block[rank]
+                rank -= len(block)
+        raise IndexError(rank)
+
+    def __contains__(self, index: int) -> bool:
+        at = index >> _SHIFT
+        if at >= len(self._blocks):
+            return False
+        block = self._blocks[at]
+        where = bisect.bisect_left(block, index)
+        return where < len(block) and block[where] == index
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[int]:
+        for block in self._blocks:
+            yield from block
 
 
 class NodeList(Sequence[NodeView]):
-    """Nodes in ascending order of their index, to read."""
+    """Some nodes in ascending order of their index, to read; valid until one of them changes.
 
-    __slots__ = ("_nodes",)
+    Args:
+        every: all nodes, by index.
+        indices: which of them.
+    """
 
-    def __init__(self, nodes: list[NodeView]) -> None:
-        self._nodes = nodes
+    __slots__ = ("_every", "_indices")
+
+    def __init__(self, every: Sequence[NodeView], indices: Indices) -> None:
+        self._every = every
+        self._indices = indices
 
     @overload
     def __getitem__(self, at: int) -> NodeView: ...
     @overload
     def __getitem__(self, at: slice) -> Sequence[NodeView]: ...
     def __getitem__(self, at: int | slice) -> NodeView | Sequence[NodeView]:
-        return self._nodes[at]
+        if isinstance(at, slice):
+            return list(self)[at]
+        return self._every[self._indices[at if at >= 0 else at + len(self._indices)]]
 
     def __len__(self) -> int:
-        return len(self._nodes)
+        return len(self._indices)
 
     def __iter__(self) -> Iterator[NodeView]:
-        return iter(self._nodes)
+        return map(self._every.__getitem__, self._indices)
+
+    def __contains__(self, node: object) -> bool:
+        return isinstance(node, NodeView) and node.index in self._indices and self._every[node.index] is node
+
+    def without(self, indices: Iterable[int]) -> NodeList:
+        """All but the nodes with these indices."""
+        return NodeList(self._every, self._indices.without(indices))
 
     def from_index(self, index: int) -> int:
         """The position of the first node whose index is *index* or higher."""
-        return bisect.bisect_left(self._nodes, index, key=_index)
+        return self._indices.rank(index)
 
     def __repr__(self) -> str:
-        return f"NodeList({self._nodes!r})"
+        return f"NodeList({list(self)!r})"
 
 
 class Feasible:
     """The nodes that could take tasks of one shape."""
 
-    __slots__ = ("_board", "_known", "_nodes", "_task", "at")
+    __slots__ = ("_admits", "_board", "_indices", "_known", "at")
 
     def __init__(self, board: Board, task: TaskView) -> None:
         self.at = 0
+        """How much of the board's log was read."""
         self._board = board
-        self._task = task
-        self._known: dict[int, bool] | None = {} if board.filters.alike(task) else None
-        self._nodes: list[NodeView] = []
+        self._admits = board.admits(task)
+        self._known = bytearray()
+        """By index: whether the node is among them."""
+        self._indices = Indices()
 
     def nodes(self) -> NodeList:
         """All of them; valid until the board changes."""
-        return NodeList(self._nodes)
+        return NodeList(self._board.nodes, self._indices)
 
     def catch_up(self, changed: Iterable[int]) -> None:
         """Look again at the nodes with these indices."""
-        board, nodes, task, known = self._board, self._nodes, self._task, self._known
-        every, states, admit = board.nodes, board.states, board.filters.admit
+        nodes, known, admits, indices = self._board.nodes, self._known, self._admits, self._indices
+        known.extend(bytes(len(nodes) - len(known)))
         for index in changed:
-            node, state = every[index], states[index]
-            if not state:
-                admitted = False
-            elif known is None:
-                admitted = admit(task, node)
-            else:
-                found = known.get(state)
-                if found is None:
-                    found = known[state] = admit(task, node)
-                admitted = found
-            at = bisect.bisect_left(nodes, index, key=_index)
-            if at < len(nodes) and nodes[at].index == index:
+            node = nodes[index]
+            admitted = admits(node)
+            if admitted != known[index]:
+                known[index] = admitted
                 if admitted:
-                    nodes[at] = node
+                    indices.add(node.index)
                 else:
-                    del nodes[at]
-            elif admitted:
-                nodes.insert(at, node)
+                    indices.remove(index)
 
 
 class Cheapest:
@@ -108,18 +190,18 @@ class Cheapest:
         scheduler: the strategy, whose costs depend on the node, or on the job and the node.
     """
 
-    __slots__ = ("_board", "_cost", "_heap", "_job", "_memo", "_task", "at")
+    __slots__ = ("_admits", "_board", "_cost", "_costs", "_heap", "_task", "at")
 
     def __init__(self, board: Board, task: TaskView, scheduler: Scheduler) -> None:
         self.at = 0
+        """How much of the board's log was read."""
         self._board = board
         self._task = task
+        self._admits = board.admits(task)
         self._cost: Callable[[TaskView, NodeView], float] = cost_of(scheduler)
-        self._heap: list[tuple[float, int, int]] = []
-        self._job = task.job_id if scheduler.depends_on == "job" else None
-        self._memo: dict[Hashable, float | None] | None = {} if board.filters.alike(task) else None
-        """By state, and for a strategy that looks at the job by how many of its tasks are there: the cost;
-        None: it is not feasible."""
+        self._costs: list[float | None] = []
+        """By index: what the node costs; None: it is not feasible."""
+        self._heap: list[tuple[float, int]] = []
 
     def catch_up(self, changed: Iterable[int]) -> None:
         """Look again at the nodes with these indices.
@@ -127,48 +209,34 @@ class Cheapest:
         Raises:
             PluginError: a cost is not a finite number.
         """
-        board, heap, memo, job = self._board, self._heap, self._memo, self._job
-        if len(heap) > 2 * len(board.nodes) + _SLACK:
-            heap.clear()
-            changed = range(len(board.nodes))
+        nodes, costs, heap, task = self._board.nodes, self._costs, self._heap, self._task
+        admits, cost_there, push = self._admits, self._cost, heapq.heappush
+        costs.extend([None] * (len(nodes) - len(costs)))
         building = not heap
-        nodes, states, ticks = board.nodes, board.states, board.ticks
-        push = heapq.heappush
         for index in changed:
-            number = states[index]
-            if not number:
-                continue
-            if memo is None:
-                cost = self._evaluate(nodes[index])
-            else:
-                state: Hashable = number
-                if job is not None and (own := nodes[index].job_tasks.get(job)):
-                    state = (number, own)
-                try:
-                    cost = memo[state]
-                except KeyError:
-                    cost = memo[state] = self._evaluate(nodes[index])
-            if cost is None:
-                continue
-            if building:
-                heap.append((cost, index, ticks[index]))
-            else:
-                push(heap, (cost, index, ticks[index]))
+            node = nodes[index]
+            cost = cost_there(task, node) if admits(node) else None
+            if cost != costs[index]:
+                costs[index] = cost
+                if cost is not None:
+                    if building:
+                        heap.append((cost, node.index))
+                    else:
+                        push(heap, (cost, node.index))
         if building:
             heapq.heapify(heap)
-
-    def _evaluate(self, node: NodeView) -> float | None:
-        task = self._task
-        return self._cost(task, node) if self._board.filters.admit(task, node) else None
+        elif len(heap) > 2 * len(nodes) + _SLACK:
+            heap[:] = {entry[1]: entry for entry in heap if costs[entry[1]] == entry[0]}.values()
+            heapq.heapify(heap)
 
     def first(self, avoid: frozenset[str]) -> tuple[float, int] | None:
         """The cost and the index of the cheapest node; one of those to avoid only if there is no other."""
-        heap, ticks = self._heap, self._board.ticks
-        passed: list[tuple[float, int, int]] = []
-        found: tuple[float, int, int] | None = None
+        heap, costs = self._heap, self._costs
+        passed: list[tuple[float, int]] = []
+        found: tuple[float, int] | None = None
         while heap:
-            _, index, tick = heap[0]
-            if ticks[index] != tick:
+            cost, index = heap[0]
+            if costs[index] != cost:
                 heapq.heappop(heap)
             elif avoid and self._board.nodes[index].name in avoid:
                 passed.append(heapq.heappop(heap))
@@ -179,4 +247,4 @@ class Cheapest:
             heapq.heappush(heap, entry)
         if found is None and passed:
             found = passed[0]
-        return None if found is None else found[:2]
+        return found
