@@ -168,12 +168,11 @@ class Resources:
     @classmethod
     def of(cls, cpu_millis: int, memory: int, disk: int, custom_millis: Mapping[str, int]) -> Resources:
         """Return an amount from the integers that it is held in, unchecked (it may be negative)."""
-        self = cls.__new__(cls)
-        set_ = object.__setattr__
-        set_(self, "cpu_millis", cpu_millis)
-        set_(self, "memory", memory)
-        set_(self, "disk", disk)
-        set_(self, "custom_millis", custom_millis)
+        self = _new(cls)
+        _set_cpu_millis(self, cpu_millis)
+        _set_memory(self, memory)
+        _set_disk(self, disk)
+        _set_custom_millis(self, custom_millis)
         return self
 
     @property
@@ -316,6 +315,13 @@ class Resources:
             yield "disk", format_size(self.disk)
         for name, amount in self.custom_millis.items():
             yield name, _short(amount)
+
+
+_new: Final = object.__new__
+# These are called for every placement, and twice as quick as object.__setattr__.
+_set_cpu_millis, _set_memory, _set_disk, _set_custom_millis = (
+    vars(Resources)[name].__set__ for name in ("cpu_millis", "memory", "disk", "custom_millis")
+)
 
 
 def _is_keyword_argument(name: str) -> bool:

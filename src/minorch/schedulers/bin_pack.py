@@ -23,7 +23,7 @@ class BinPack(Scheduler):
 
     def cost(self, task: TaskView, node: NodeView) -> float:
         """The mean share that is left after placement."""
-        shares = list(node.share(task.resources).values())
+        shares = node.shares(task.task.resources)
         if node.node.max_tasks:
             shares.append((node.tasks + 1) / node.node.max_tasks)
         return 1.0 - sum(shares) / len(shares) if shares else 1.0

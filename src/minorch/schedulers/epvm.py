@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from math import exp, expm1
+from operator import attrgetter
 from typing import Final, Literal, get_args
 
 from minorch.errors import UsageError, did_you_mean
@@ -19,6 +21,7 @@ __all__ = ["EPVM", "Terms"]
 
 Terms = Literal["requests", "paper"]
 
+_tasks: Final = attrgetter("tasks")
 _STEEPEST: Final = 16.0
 """Exponents are cut off here. On a node that is not overcommitted they are at most 1; the sum of two of them
 keeps ``n^x`` below the largest float for any n up to 10**9."""
@@ -80,35 +83,34 @@ class EPVM(Scheduler):
             self._nodes, self._log_n = count, math.log(count)
             self.generation += 1
         if self._terms == "paper":
-            for node in cluster.nodes:
-                self._see_load(node.tasks)
+            self._see_load(max(map(_tasks, cluster.nodes), default=0))
 
     def cost(self, task: TaskView, node: NodeView) -> float:
         """By how much the cost of *node* rises if it takes *task*."""
+        log_n, used, wanted, capacity = self._log_n, node.reserved, task.task.resources, node.node.capacity
         if self._terms == "paper":
-            memory = self._rise(node.reserved.memory, task.resources.memory, node.capacity.memory)
-            return memory + self._rise(node.tasks, 1, self._load_limit)
-        used, capacity = node.reserved, node.capacity
-        wanted = task.resources
-        cost = self._rise(node.tasks, 1, node.node.max_tasks)
-        cost += self._rise(used.cpu_millis, wanted.cpu_millis, capacity.cpu_millis)
-        cost += self._rise(used.memory, wanted.memory, capacity.memory)
-        cost += self._rise(used.disk, wanted.disk, capacity.disk)
+            memory = _rise(log_n, used.memory, wanted.memory, capacity.memory)
+            return memory + _rise(log_n, node.tasks, 1, self._load_limit)
+        cost = _rise(log_n, node.tasks, 1, node.node.max_tasks)
+        cost += _rise(log_n, used.cpu_millis, wanted.cpu_millis, capacity.cpu_millis)
+        cost += _rise(log_n, used.memory, wanted.memory, capacity.memory)
+        cost += _rise(log_n, used.disk, wanted.disk, capacity.disk)
         for name, amount in wanted.custom_millis.items():
-            cost += self._rise(used.custom_millis.get(name, 0), amount, capacity.custom_millis.get(name, 0))
+            before, most = used.custom_millis.get(name, 0), capacity.custom_millis.get(name, 0)
+            cost += _rise(log_n, before, amount, most)
         return cost
 
     def parts(self, task: TaskView, node: NodeView) -> Mapping[str, float]:
         """The terms, each by what it is the use of."""
-        used, wanted, most = node.reserved, task.resources, node.capacity
-        memory = self._rise(used.memory, wanted.memory, most.memory)
+        log_n, used, wanted, most = self._log_n, node.reserved, task.resources, node.capacity
+        memory = _rise(log_n, used.memory, wanted.memory, most.memory)
         if self._terms == "paper":
-            return {"memory": memory, "load": self._rise(node.tasks, 1, self._load_limit)}
-        terms = {"slots": self._rise(node.tasks, 1, node.node.max_tasks)}
+            return {"memory": memory, "load": _rise(log_n, node.tasks, 1, self._load_limit)}
+        terms = {"slots": _rise(log_n, node.tasks, 1, node.node.max_tasks)}
         before, capacity = dict(used.amounts()), dict(most.amounts())
         for name, amount in wanted.amounts():
             if amount:
-                terms[name] = self._rise(before.get(name, 0), amount, capacity.get(name, 0))
+                terms[name] = _rise(log_n, before.get(name, 0), amount, capacity.get(name, 0))
         return terms
 
     def placed(self, task: TaskView, node: NodeView) -> None:
@@ -121,12 +123,17 @@ class EPVM(Scheduler):
             self._load_limit = 1 << tasks.bit_length()
             self.generation += 1
 
-    def _rise(self, used: int, more: int, most: int) -> float:
-        """``n^((used + more) / most) - n^(used / most)``, without cancellation or overflow."""
-        if not more or not most:
-            return 0.0
-        before, by = min(used / most, _STEEPEST), min(more / most, _STEEPEST)
-        return math.exp(before * self._log_n) * math.expm1(by * self._log_n)
-
     def __repr__(self) -> str:
         return f"EPVM(terms={self._terms!r})"
+
+
+def _rise(log_n: float, used: int, more: int, most: int) -> float:
+    """``n^((used + more) / most) - n^(used / most)``, without cancellation or overflow."""
+    if not more or not most:
+        return 0.0
+    before, by = used / most, more / most
+    if before > _STEEPEST:
+        before = _STEEPEST
+    if by > _STEEPEST:
+        by = _STEEPEST
+    return exp(before * log_n) * expm1(by * log_n)

@@ -32,15 +32,12 @@ class LeastLoaded(Scheduler):
 
     def cost(self, task: TaskView, node: NodeView) -> float:
         """The largest share after placement, and a thousandth of the mean."""
-        shares = node.share(task.resources)
-        if node.stats is not None:
-            reserved = node.share()
-            for name, measured in _measured(node.stats).items():
-                if measured > reserved.get(name, measured):
-                    shares[name] += measured - reserved[name]
-        every = list(shares.values())
-        if node.node.max_tasks:
-            every.append((node.tasks + 1) / node.node.max_tasks)
+        if node.stats is None:
+            every = node.shares(task.task.resources)
+            if node.node.max_tasks:
+                every.append((node.tasks + 1) / node.node.max_tasks)
+        else:
+            every = list(_shares(task, node).values())
         return max(every) + _TIE_BREAK * sum(every) / len(every) if every else 0.0
 
     def parts(self, task: TaskView, node: NodeView) -> Mapping[str, float]:

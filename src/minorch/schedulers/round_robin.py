@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from typing import Final
 
+from minorch.scheduling.index import NodeList
 from minorch.scheduling.scheduler import Scheduler
 from minorch.scheduling.view import ClusterView, NodeView, TaskView
 
@@ -32,6 +33,9 @@ class RoundRobin(Scheduler):
 
     def begin(self, cluster: ClusterView) -> None:
         """Find the place in the rotation again."""
+        names, last = self._names, self._next - 1
+        if len(cluster.nodes) == len(names) and last >= 0 and cluster.nodes[last].name == names[last]:
+            return  # which is where it was
         index = {node.name: node.index for node in cluster.nodes}
         done = reversed(self._names[: self._next])
         self._next = next((index[name] + 1 for name in done if name in index), 0)
@@ -39,7 +43,10 @@ class RoundRobin(Scheduler):
 
     def candidates(self, task: TaskView, nodes: Sequence[NodeView]) -> Sequence[NodeView]:
         """The next node in the rotation, without a look at the others."""
-        at = bisect.bisect_left(nodes, self._next, key=_index)
+        if isinstance(nodes, NodeList):
+            at = nodes.from_index(self._next)
+        else:
+            at = bisect.bisect_left(nodes, self._next, key=_index)
         return [nodes[at if at < len(nodes) else 0]]
 
     def cost(self, task: TaskView, node: NodeView) -> float:

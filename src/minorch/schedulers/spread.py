@@ -24,7 +24,7 @@ class Spread(Scheduler):
 
     def cost(self, task: TaskView, node: NodeView) -> float:
         """Tasks of the same job, tasks, and reserved share, in this order of weight."""
-        shares = node.share().values()
+        shares = node.shares()
         reserved = min(1.0, sum(shares) / len(shares)) if shares else 0.0
         return node.job_tasks.get(task.job_id, 0) * _MOST_TASKS + node.tasks + reserved / 2
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from math import isfinite
 from typing import Literal
 
 from minorch.errors import PluginError, UsageError
@@ -157,6 +158,8 @@ def cost_of(scheduler: Scheduler) -> CostFunction:
                 (found,) = score(task, [node])
         except Exception as error:
             raise NodeFault(node.name, error) from error
+        if type(found) is float and isfinite(found):  # the shortest way for what is nearly always so
+            return found
         return checked(found, node)
 
     return cost_there

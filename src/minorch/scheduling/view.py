@@ -20,7 +20,7 @@ _NOTHING = Resources()
 _UNKNOWN = TaskGroup(job_id="", job="", name="")
 
 
-class NodeView(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+class NodeView(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
     """One node as it stands while a plan is made. A placement gives a new view; none ever changes."""
 
     index: int
@@ -72,6 +72,20 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         """How full it is in each dimension that it has, from 0 to 1, if *extra* were reserved too."""
         used = dict((self.reserved + extra).amounts())
         return {name: used.get(name, 0) / most for name, most in self.capacity.amounts() if most}
+
+    def shares(self, extra: Resources = _NOTHING) -> list[float]:
+        """What :meth:`share` gives, without the names and in less time."""
+        used, most = self.reserved, self.node.capacity
+        found = []
+        if most.cpu_millis:
+            found.append((used.cpu_millis + extra.cpu_millis) / most.cpu_millis)
+        if most.memory:
+            found.append((used.memory + extra.memory) / most.memory)
+        if most.disk:
+            found.append((used.disk + extra.disk) / most.disk)
+        for name, amount in most.custom_millis.items():
+            found.append((used.custom_millis.get(name, 0) + extra.custom_millis.get(name, 0)) / amount)
+        return found
 
     def with_task(self, task: TaskView) -> NodeView:
         """This node once *task* is placed on it too."""
