@@ -7,6 +7,7 @@ before an attempt begins.
 from __future__ import annotations
 
 import copy
+import functools
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -208,10 +209,11 @@ class Planner:
 
     @staticmethod
     def residents(state: ClusterState) -> Callable[[NodeView], Sequence[Resident]]:
-        """What says which tasks are on a node and could be moved aside."""
+        """What says which tasks are on a node and could be moved aside; for one plan."""
 
-        def on(node: NodeView) -> Sequence[Resident]:
-            tasks = [state.tasks[task_id] for task_id in state.nodes[node.name].live]
+        @functools.cache
+        def on(name: str) -> Sequence[Resident]:
+            tasks = [state.tasks[task_id] for task_id in state.nodes[name].live]
             return [
                 Resident(
                     task=task_view(state, task),
@@ -222,7 +224,7 @@ class Planner:
                 if task.ending is None and not task.moving
             ]
 
-        return on
+        return lambda node: on(node.name)
 
     def _commit(self, desk: Desk, plan: Plan, now: float) -> None:
         """Begin an attempt for each placement that the tables agree to; keep and make rooms."""

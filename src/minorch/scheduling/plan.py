@@ -150,7 +150,10 @@ class _Planning:
         for task in group:
             if task.kept_node >= 0:  # room is being made for it
                 continue
-            found = preempt(task, task.priority, board.nodes, residents, board.filters)
+            nodes: Sequence[NodeView] = board.nodes
+            if task.avoid:
+                nodes = [node for node in nodes if node.name not in task.avoid] or nodes
+            found = preempt(task, task.priority, nodes, residents, board.filters)
             if found is None:
                 return
             self.preemptions.append(found)
