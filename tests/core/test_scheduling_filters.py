@@ -1,4 +1,4 @@
-"""Filters refuse for one thing each and say so; the counts of an explanation add up."""
+"""Filters refuse for one thing each and say so."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import pytest
 
 from minorch.model import Port
 from minorch.resources import Resources
-from minorch.scheduling import Blocked, Explanation, NodeView, Refused, TaskView
-from minorch.scheduling.explain import count_refusals
+from minorch.scheduling import NodeView, TaskView
 from minorch.scheduling.filters import FILTERS, amount, could_ever_hold, refusal
 from minorch.testing.builders import node, task
 
@@ -108,101 +107,3 @@ def test_what_could_ever_be_held_does_not_hang_on_what_passes(
 )
 def test_amounts_are_told_in_words(name: str, value: int, words: str):
     assert amount(name, value) == words
-
-
-# -- explanations --------------------------------------------------------------------------------------------
-
-
-def test_refusals_are_counted_the_commonest_first_with_the_least_that_lacks():
-    wanting = task(memory="4GiB")
-    blocked = count_refusals(
-        wanting,
-        [
-            node("a", memory="2GiB"),
-            node("b", memory="3GiB"),
-            node("c", ready=False),
-            node("d", memory="4GiB", reserved=Resources(memory="1GiB")),
-        ],
-    )
-    assert str(blocked) == "3 nodes: memory short by 1.0 GiB at least; 1 node: not ready"
-    assert sum(refused.nodes for refused in blocked.refused) == 4
-    assert blocked.feasible
-
-
-def test_a_node_that_does_not_refuse_is_not_counted():
-    assert count_refusals(task(), [node("a")]) == Blocked(refused=[], feasible=True)
-
-
-def test_what_never_fits_is_said_to_never_fit():
-    blocked = count_refusals(task(cpu=64), [node("a", cpu=4)])
-    assert str(blocked) == "1 node: cpu short by 60 at least; no node could hold it even when empty"
-
-
-def test_without_nodes_there_is_nothing_to_count():
-    assert str(count_refusals(task(), [])) == "there are no nodes yet"
-
-
-def test_large_counts_are_grouped():
-    assert str(Refused(nodes=12_000, words="cordoned")) == "12,000 nodes: cordoned"
-
-
-@pytest.mark.parametrize(
-    ("explanation", "lines"),
-    [
-        (Explanation(task="job/a", state="RUNNING", node="n1"), ["job/a is RUNNING on n1"]),
-        (
-            Explanation(task="job/a", state="PENDING", detail="waits", costs=[("n1", 0.25), ("n2", 2.0)]),
-            [
-                "job/a is PENDING",
-                "  waits",
-                "  cost of placing it now:",
-                "    n1: 0.25",
-                "    n2: 2",
-            ],
-        ),
-        (
-            Explanation(task="job/a", state="PENDING", blocked=Blocked()),
-            ["job/a is PENDING", "  fits nowhere now:", "    there are no nodes yet"],
-        ),
-        (
-            Explanation(
-                task="job/a",
-                state="PENDING",
-                blocked=Blocked(refused=[Refused(nodes=2, words="cordoned")], feasible=True),
-            ),
-            [
-                "job/a is PENDING",
-                "  fits nowhere now:",
-                "    2 nodes: cordoned",
-                "  it waits until there is room",
-            ],
-        ),
-        (
-            Explanation(
-                task="job/a",
-                state="PENDING",
-                blocked=Blocked(refused=[Refused(nodes=1, words="no docker runtime")]),
-            ),
-            [
-                "job/a is PENDING",
-                "  fits nowhere now:",
-                "    1 node: no docker runtime",
-                "  no node could hold it even when empty",
-            ],
-        ),
-    ],
-)
-def test_an_explanation_reads_as_text(explanation: Explanation, lines: list[str]):
-    assert str(explanation).splitlines() == lines
-
-
-def test_an_explanation_is_plain_data_too():
-    explanation = Explanation(task="job/a", state="PENDING", blocked=Blocked(feasible=True))
-    assert explanation.to_dict() == {
-        "task": "job/a",
-        "state": "PENDING",
-        "node": None,
-        "costs": (),
-        "blocked": {"refused": (), "feasible": True},
-        "detail": "",
-    }

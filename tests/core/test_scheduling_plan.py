@@ -58,7 +58,7 @@ def test_what_is_placed_takes_room_for_the_rest_of_the_plan():
     tasks = [task(f"t{at}", cpu=2, order=at) for at in range(4)]
     plan = make_plan(cluster([node("a", cpu=4), node("b", cpu=2)]), [tasks], FunctionScheduler(fewest))
     assert decisions(plan) == [("t0", "a"), ("t1", "b"), ("t2", "a")]
-    assert {tasks[3].id: "2 nodes: cpu short by 2 at least"} == {
+    assert {tasks[3].id: "2 nodes: cpu short by 2 at least; nearest: a, cpu short by 2"} == {
         task_id: str(blocked) for task_id, blocked in plan.blocked.items()
     }
 

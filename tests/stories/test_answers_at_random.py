@@ -148,7 +148,7 @@ def check_nothing_changed(world: World, before: object) -> None:
     world.check()
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(world=worlds())
 def test_the_counts_of_an_explanation_add_up_to_the_number_of_nodes(world: World) -> None:
     before = everything(world)
@@ -167,7 +167,7 @@ def test_the_counts_of_an_explanation_add_up_to_the_number_of_nodes(world: World
     check_nothing_changed(world, before)
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(world=worlds(), job=jobs("new"))
 def test_a_plan_is_what_happens_when_the_job_is_submitted(world: World, job: Job) -> None:
     before = everything(world)
@@ -193,7 +193,7 @@ def test_a_plan_is_what_happens_when_the_job_is_submitted(world: World, job: Job
     assert {name for preempted in plan.preempted for name in preempted.moved} <= moving
 
 
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(world=worlds(), data=st.data())
 def test_a_plan_for_a_job_that_runs_is_what_would_happen_without_it(
     world: World, data: st.DataObject
@@ -207,7 +207,7 @@ def test_a_plan_for_a_job_that_runs_is_what_would_happen_without_it(
     check_nothing_changed(world, before)
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(world=worlds(), most=st.integers(1, 5))
 def test_a_rebalance_overloads_no_node_and_every_move_pays(world: World, most: int) -> None:
     before = everything(world)

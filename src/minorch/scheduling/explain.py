@@ -50,7 +50,8 @@ class Blocked(msgspec.Struct, frozen=True, kw_only=True):
 
     That is the one with the fewest things against it, where each resource that is short counts by itself; of
     those the one that is short by the smallest part of what the task asks for; of those the first to join.
-    What filters of one's own say, and where other tasks are, counts only where nothing else is against it."""
+    What filters of one's own say, and where other tasks are, counts only where nothing else is against it.
+    A node that is not ready comes after all that are."""
 
     def __str__(self) -> str:
         if not self.refused:
@@ -125,8 +126,9 @@ def _nearest(
             short = _shortages(task, node)
             count += len(short) - 1
             shortfall = sum(short.values())
-        rows.append((count, shortfall, at, objections))
-    *_, best, against = min(rows, key=lambda row: row[:3])
+        away = bool(able) and not node.ready
+        rows.append((away, count, shortfall, at, objections))
+    *_, best, against = min(rows, key=lambda row: row[:4])
     node = looked_at[best]
     lacks: list[str] = []
     for objection in against:
@@ -228,10 +230,11 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
             lines.append(f"  {self.detail}")
         if self.blocked is not None:
             lines.append("  fits nowhere now:")
-            lines += [f"    {refused}" for refused in self.refused] or ["    there are no nodes yet"]
+            lines += [f"    {refused}" for refused in self.blocked.refused] or ["    there are no nodes yet"]
             if self.blocked.nearest is not None:
                 lines.append(f"  {self.blocked.nearest}")
-            lines.append(f"  {self.outlook}")
+            if self.outlook:
+                lines.append(f"  {self.outlook}")
         if self.choices:
             lines.append(f"  cost of placing it now, on {_of(len(self.choices), self.fitting)}:")
             lines += [f"    {choice}" for choice in self.choices]
