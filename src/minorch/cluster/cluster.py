@@ -255,8 +255,8 @@ class Cluster:
             PluginError: the scheduler or a filter failed when it was asked.
             UsageError: *max_moves* is not positive.
         """
-        question = self._manager.ask(lambda manager, now: manager.prepare_rebalance(now, max_moves=max_moves))
-        return question.answer()
+        answer = self._manager.ask(lambda manager, now: manager.prepare_rebalance(now, max_moves=max_moves))
+        return answer()
 
     def move(self, task: TaskHandle | TaskInfo | str) -> None:
         """Have a task stopped where it is and placed anew; returns at once.

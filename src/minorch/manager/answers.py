@@ -6,8 +6,9 @@ an answer is what the very same code would decide, and no rotation moves on beca
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -31,7 +32,7 @@ from minorch.scheduling.rebalance import Placed, propose_moves
 from minorch.state.records import TaskRecord
 from minorch.state.tables import ClusterState, JobEntry, NodeEntry
 
-__all__ = ["Answers", "RebalanceQuestion", "check_count", "check_feasible"]
+__all__ = ["Answers", "check_count", "check_feasible"]
 
 _MOST_REFUSALS = 1_000_000
 """How many nodes are asked, at most, why they refuse the tasks of one job."""
@@ -154,8 +155,10 @@ class Answers:
 
     # -- what would be better off elsewhere ---------------------------------------------------
 
-    def rebalance(self, desk: Desk, now: float, max_moves: int) -> RebalanceQuestion:
-        """Prepare the question what would be better off elsewhere.
+    def rebalance(self, desk: Desk, now: float, max_moves: int) -> Callable[[], Rebalance]:
+        """Prepare the question what would be better off elsewhere, and return what answers it, once.
+
+        Everything that the answer depends on is copied, so that it can be worked out at leisure.
 
         Raises:
             PluginError: the strategy cannot be copied.
@@ -169,49 +172,14 @@ class Answers:
             for task in (state.tasks[task_id] for task_id in entry.live)
             if task.ending is None and not task.moving
         ]
-        return RebalanceQuestion(twin, state, now, placed, max_moves, len(desk.queue))
-
-
-class RebalanceQuestion:
-    """Everything that a proposal to rebalance depends on, copied, so that it can be worked out at leisure.
-
-    Args:
-        twin: a planner of its own.
-        state: the tables, as they are now.
-        now: seconds since 1970.
-        placed: the tasks that may be moved.
-        max_moves: how many moves at most.
-        waiting: how many tasks wait for a node.
-    """
-
-    def __init__(
-        self,
-        twin: Planner,
-        state: ClusterState,
-        now: float,
-        placed: Sequence[Placed],
-        max_moves: int,
-        waiting: int,
-    ) -> None:
-        self._scheduler, self._board = twin.scheduler, twin.board
-        self._cluster = twin.view(state, now)
-        self._placed = placed
-        self._max_moves = max_moves
-        self._waiting = waiting
-
-    def answer(self) -> Rebalance:
-        """Work it out, which may take seconds; once, for it changes what it was given.
-
-        Raises:
-            PluginError: the strategy, or a filter of one's own, failed.
-        """
-        return propose_moves(
-            self._cluster,
-            self._board,
-            self._placed,
-            self._scheduler,
-            max_moves=self._max_moves,
-            waiting=self._waiting,
+        return functools.partial(
+            propose_moves,
+            twin.view(state, now),
+            twin.board,
+            placed,
+            twin.scheduler,
+            max_moves=max_moves,
+            waiting=len(desk.queue),
         )
 
 

@@ -15,7 +15,7 @@ import msgspec
 from minorch.contracts import Change
 from minorch.errors import MessageError, NotFound, UsageError, did_you_mean
 from minorch.manager import lifecycle
-from minorch.manager.answers import Answers, RebalanceQuestion, check_count, check_feasible
+from minorch.manager.answers import Answers, check_count, check_feasible
 from minorch.manager.config import ManagerConfig
 from minorch.manager.desk import Desk
 from minorch.manager.planning import Planner
@@ -388,10 +388,12 @@ class Manager:
             PluginError: the scheduler or a filter failed when it was asked.
             UsageError: *max_moves* is not positive.
         """
-        return self.prepare_rebalance(now, max_moves=max_moves).answer()
+        return self.prepare_rebalance(now, max_moves=max_moves)()
 
-    def prepare_rebalance(self, now: float, *, max_moves: int = 10) -> RebalanceQuestion:
-        """:meth:`propose_rebalance` in two steps: the second needs nothing of the manager, and takes longer.
+    def prepare_rebalance(self, now: float, *, max_moves: int = 10) -> Callable[[], Rebalance]:
+        """Return what works out :meth:`propose_rebalance`, once; it needs nothing more of the manager.
+
+        This is quick, and the rest, which may take seconds, can be done in another thread.
 
         Raises:
             PluginError: the scheduler cannot be copied.
