@@ -97,6 +97,15 @@ def test_the_figures_in_the_text_are_the_defaults():
     assert "at first after a second" in page("howto/docker.md")
 
 
+def test_each_kind_of_event_is_in_the_reference():
+    modules = sorted(Path(minorch.__file__).parent.glob("manager/*.py"))
+    source = "\n".join(path.read_text(encoding="utf-8") for path in modules)
+    told = set(re.findall(r'(?:log\(\s*|kind = |else )"([a-z]+_[a-z_]+)"', source))
+    ends = {f"{what}_{end}" for what in ("job", "task") for end in ("completed", "failed", "stopped")}
+    assert len(told) > 15
+    assert told | ends <= set(first_cells(page("reference/cluster.md")))
+
+
 def test_each_public_name_is_in_the_reference():
     reference = "\n".join(path.read_text(encoding="utf-8") for path in sorted(DOCS.glob("reference/*.md")))
     aliases = {"Message", "hookimpl"}  # an alias of two records; documented where it is defined
