@@ -170,7 +170,7 @@ def decide(
     shapes, decisions = setting.shapes, list[Decision]()
     live, view, clock = history.live, history.view, time.perf_counter
     start = clock()
-    while len(decisions) < most and (len(decisions) < 8 or clock() < start + most_s):
+    while len(decisions) < most and (len(decisions) < 4 or clock() < start + most_s):
         history.end(board)
         task = history.arrival(shapes)
         found = find_node(scheduler, task, board, view)

@@ -84,6 +84,10 @@ class Board:
         self._tallies: OrderedDict[Hashable, Tally] = OrderedDict()
         self._wide: dict[TaskGroup, int] = {}
         """Groups that must be apart from others in more than their node, and how many of each there are."""
+        self._narrow: dict[TaskGroup, int] = {}
+        """Groups that must be apart from others on their node, and how many of each there are."""
+        self._shunned: dict[TaskGroup, bool] = {}
+        """Whether some of those are about the tasks of a group."""
         self._holders: dict[Hashable, bool] = {}
         """By shape: whether some node could ever hold it, as nodes describe themselves now."""
         for node in nodes:
@@ -127,9 +131,10 @@ class Board:
             if node is not None and node.picky:
                 for group, tasks in node.groups.items():
                     if any(wish.topology != "node" for wish in group.apart):
-                        self._wide[group] = self._wide.get(group, 0) + sign * tasks
-                        if not self._wide[group]:
-                            del self._wide[group]
+                        _count(self._wide, group, sign * tasks)
+                    on_node = any(wish.topology == "node" for wish in group.apart)
+                    if on_node and _count(self._narrow, group, sign * tasks):
+                        self._shunned.clear()
 
     def _describe(self, node: NodeView) -> _Description:
         """What a node says of itself, but for its name and address."""
@@ -147,6 +152,23 @@ class Board:
             self._holders.clear()
         description.uses += 1
         return description
+
+    def _is_shunned(self, group: TaskGroup) -> bool:
+        """Whether some tasks must be apart, on their node, from those of *group*."""
+        found = self._shunned.get(group)
+        if found is None:
+            found = self._shunned[group] = any(
+                wish.topology == "node" and selects(wish, other.job_id, group)
+                for other in self._narrow
+                for wish in other.apart
+            )
+        return found
+
+    def _like(self, task: TaskView) -> Hashable:
+        """Equal for tasks that the same nodes of this board can take, as long as it does not change."""
+        if self.filters.alike(task) and not (self._narrow and self._is_shunned(task.group)):
+            return task.shape
+        return (task.shape, task.group)
 
     def _drop_description(self, description: _Description) -> None:
         description.uses -= 1
@@ -221,7 +243,7 @@ class Board:
             for key in [key for key, look in self._looks.items() if isinstance(look, Cheapest)]:
                 del self._looks[key]
             self._costs_of = (scheduler, scheduler.generation)
-        key = ("cheapest", task.shape, task.job_id if scheduler.depends_on == "job" else None)
+        key = ("cheapest", self._like(task), task.job_id if scheduler.depends_on == "job" else None)
         look = self._look(key, task, scheduler)
         assert isinstance(look, Cheapest)
         at = look.first(task.avoid)
@@ -252,14 +274,14 @@ class Board:
     def _admitted(self, task: TaskView) -> Sequence[NodeView]:
         """The nodes that could take *task* for all that can be seen on each of them."""
         if self._indexed:
-            look = self._look(("feasible", task.shape), task, None)
+            look = self._look(("feasible", self._like(task)), task, None)
             assert isinstance(look, Feasible)
             return look.nodes()
         admit = self.filters.admit
         return NodeList(self.nodes, Indices(node.index for node in self.nodes if admit(task, node)))
 
     def admits(self, task: TaskView) -> Callable[[NodeView], bool]:
-        """Return what says whether a node of this board could take tasks of that shape, for many questions.
+        """Return what says whether a node of this board could take tasks like *task*, for many questions.
 
         What no change of a node's tasks can alter is asked once for each description.  A node that is kept
         for one task takes none of the others; that one is not looked for by its shape.
@@ -267,7 +289,9 @@ class Board:
         filters = self.filters
         if not filters.alike(task):
             return lambda node: not node.held_for and filters.admit(task, node)
-        descriptions, has_room, lasting = self._descriptions, filters.room(task), _Lasting(filters, task)
+        shunned = bool(self._narrow) and self._is_shunned(task.group)
+        has_room = filters.room(task, shunned=shunned)
+        descriptions, lasting = self._descriptions, _Lasting(filters, task)
         return lambda node: lasting[descriptions[node.index]] and not node.held_for and has_room(node)
 
     def _neighbourhood(self, task: TaskView) -> Neighbourhood:
@@ -307,6 +331,14 @@ class Board:
         look.at = len(self._log)
         self._looks[key] = look
         return look
+
+
+def _count(counts: dict[TaskGroup, int], group: TaskGroup, more: int) -> bool:
+    """Add to the count of a group; whether it joined or left."""
+    before = counts.pop(group, 0)
+    if before + more:
+        counts[group] = before + more
+    return not before or not before + more
 
 
 def _only_fuller(before: NodeView, after: NodeView) -> bool:

@@ -235,8 +235,13 @@ class Filters:
             return True
         return self.refusal(task, node) is None
 
-    def room(self, task: TaskView) -> Callable[[NodeView], bool]:
-        """:meth:`admit` in less time: for nodes kept for none, of which :meth:`could_ever_hold` is true."""
+    def room(self, task: TaskView, *, shunned: bool) -> Callable[[NodeView], bool]:
+        """:meth:`admit` in less time: for nodes kept for none, of which :meth:`could_ever_hold` is true.
+
+        Args:
+            task: the task.
+            shunned: whether there may be tasks that must be apart from it, on their node.
+        """
         wanted, ports, refusal = task.resources, bool(task.task.ports), self.refusal
         cpu, memory, disk = wanted.cpu_millis, wanted.memory, wanted.disk
         custom, much = tuple(wanted.custom_millis.items()), ports or bool(self._custom)
@@ -256,7 +261,7 @@ class Filters:
             for name, amount in custom:
                 if amount + reserved.custom_millis.get(name, 0) > capacity.custom_millis.get(name, 0):
                     return False
-            return not (much or node.picky) or refusal(task, node) is None
+            return not (much or (shunned and node.picky)) or refusal(task, node) is None
 
         return has_room
 

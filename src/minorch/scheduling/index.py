@@ -68,7 +68,7 @@ class Indices:
         left._blocks = [list(block) for block in self._blocks]
         left._count = self._count
         for index in indices:
-            if index in self:
+            if index in left:
                 left.remove(index)
         return left
 
@@ -81,11 +81,10 @@ class Indices:
 
     def __getitem__(self, rank: int) -> int:
         """The one that so many are lower than."""
-        if 0 <= rank < self._count:
-            for block in self._blocks:
-                if rank < len(block):
-                    return block[rank]
-                rank -= len(block)
+        for block in self._blocks if rank >= 0 else ():
+            if rank < len(block):
+                return block[rank]
+            rank -= len(block)
         raise IndexError(rank)
 
     def __contains__(self, index: int) -> bool:
