@@ -421,3 +421,20 @@ def test_a_strategy_that_fails_when_it_is_asked_for_moves_is_named():
     for moody.moody in ("begin", "cost", "pick", "placed"):
         with pytest.raises(PluginError, match=r"Moody failed on task job/sleep"):
             world.manager.propose_rebalance(world.now)
+
+
+def test_a_plan_tells_whose_room_would_be_taken():
+    world = World("a", manager_config=ManagerConfig(preemption=True))
+    world.submit(Job("low", [sleeper(resources=Resources(cpu=4))]))
+    job = Job("job", [sleeper(resources=Resources(cpu=2))], priority=10)
+    plan = planned(world, job)
+    (preempted,) = plan.preempted
+    assert (preempted.task, preempted.node, list(preempted.moved)) == ("sleep", "a", ["low/sleep"])
+    assert [wait.tasks for wait in plan.waiting] == [["sleep"]]
+    assert world.states("low") == {"sleep": "RUNNING"}
+    world.submit(job)
+    assert world.states("low") == {"sleep": "PENDING"}
+    assert world.where().node.name == "a"
+    told = explained(world, job="low")
+    assert told.blocked is not None
+    assert "cpu short by 2" in str(told)

@@ -34,7 +34,7 @@ from minorch.state.tables import ClusterState, JobEntry, NodeEntry
 
 __all__ = ["Answers", "check_count", "check_feasible"]
 
-_MOST_REFUSALS = 1_000_000
+_MOST_REFUSALS = 100_000
 """How many nodes are asked, at most, why they refuse the tasks of one job."""
 
 
