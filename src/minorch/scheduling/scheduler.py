@@ -37,9 +37,9 @@ class Scheduler:
     """What the cost of a node depends on.
 
     ``node``: the shape of the task and that node's own state.  ``job``: how many tasks of the same job are
-    there, too.  With either, an index keeps costs between decisions and answers in place of
-    :meth:`candidates` and :meth:`pick`, so these stay the default.  ``anything`` promises nothing, is always
-    right, and is asked about every node each time.  Set it in the class, or in ``__init__`` where an option
+    there, too.  With either, an index keeps costs between decisions and answers in place of ``candidates``
+    and ``pick``, so these stay the default.  ``anything`` promises nothing, is always right, and is asked
+    about every node each time.  Set it in the class, or in ``__init__`` where an option
     decides it.
 
     The shape is what a task asks of its node: resources, image, platform, runtime, labels, constraints,
