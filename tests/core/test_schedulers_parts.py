@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given, strategies as st
 
@@ -64,3 +66,11 @@ def test_epvm_names_a_term_for_each_resource_that_is_asked_for():
     there = node("a", cpu=4, gpu=2)
     assert list(EPVM().parts(task(cpu=1, gpu=1), there)) == ["slots", "cpu", "gpu"]
     assert list(EPVM(terms="paper").parts(task(cpu=1), there)) == ["memory", "load"]
+
+
+def test_without_parts_of_its_own_a_strategy_has_one_even_if_it_scores_all_nodes_at_once():
+    class AllAtOnce(Scheduler):
+        def score(self, task: TaskView, nodes: Sequence[NodeView]) -> Sequence[float]:
+            return [7.0 for _ in nodes]
+
+    assert AllAtOnce().parts(task(), node("a")) == {"cost": 7.0}

@@ -100,7 +100,7 @@ class Scheduler:
 
         The default: the cost alone.
         """
-        return {"cost": self.cost(task, node)}
+        return {"cost": self.score(task, [node])[0]}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"

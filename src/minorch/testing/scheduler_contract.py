@@ -350,6 +350,20 @@ class SchedulerContract:
         assert after == cost, f"{cost!r}, but {after!r} when only other nodes differ"
 
     @_examples
+    @given(cluster=_clusters, task=_task, at=st.integers(0, 5))
+    @example(cluster=_named(_AWKWARD), task=_TASKS[0], at=0)
+    def test_a_cost_is_the_sum_of_its_parts(self, cluster: ClusterView, task: TaskView, at: int) -> None:
+        """What people are told when they ask why; they ask a copy, so that a question changes nothing."""
+        cluster, task = _own((cluster, task))
+        scheduler = copy.deepcopy(self.make_scheduler())
+        scheduler.begin(cluster)
+        node = cluster.nodes[at % len(cluster.nodes)]
+        parts, cost = scheduler.parts(task, node), _cost(scheduler, task, node)
+        assert all(isinstance(name, str) for name in parts), f"the names of {parts!r} are not all text"
+        total = math.fsum(parts.values())
+        assert math.isclose(total, cost, rel_tol=1e-6, abs_tol=1e-6), f"{cost!r}, but its parts are {parts!r}"
+
+    @_examples
     @given(cluster=_clusters, task=_task)
     @example(cluster=_named(_AWKWARD), task=_TASKS[0])
     def test_with_such_a_promise_the_cheapest_node_of_all_is_picked(
