@@ -187,18 +187,19 @@ def decide(
 def plan(setting: Setting, scheduler: Scheduler, seed: int, *, most: int) -> float:
     """Decisions/s by ``make_plan``, a hundred a plan."""
     board, history = setting.begin(scheduler, seed, indexed=True)
-    took_s = 0.0
-    for _ in range(0, most, TURN):
-        arrivals = [history.arrival(setting.shapes) for _ in range(TURN)]
+    took_s, turn = 0.0, min(TURN, len(history.live))
+    turns = -(-most // turn)
+    for _ in range(turns):
+        arrivals = [history.arrival(setting.shapes) for _ in range(turn)]
         groups = [[task] * arrivals.count(task) for task in setting.shapes]
         start = time.perf_counter()
-        for _ in range(TURN):
+        for _ in range(turn):
             history.end(board)
         made = make_plan(history.view, groups, scheduler, board=board)
         took_s += time.perf_counter() - start
-        assert len(made.placements) == TURN, "the cluster is full"
+        assert len(made.placements) == turn, "the cluster is full"
         history.live += [(each.task, board.named(each.node).index) for each in made.placements]
-    return -(-most // TURN) * TURN / took_s
+    return turns * turn / took_s
 
 
 def compare(options: argparse.Namespace, setting: Setting, name: str) -> Figures:
