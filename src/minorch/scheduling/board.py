@@ -255,9 +255,22 @@ class Board:
             self._indexed and scheduler.depends_on != "anything" and not prefers(task) and self.is_local(task)
         )
 
+    def stands_out(self, task: TaskView) -> bool:
+        """Whether some tasks must be apart from this one that need not be apart from others of its shape."""
+        return bool(self._narrow and self._is_shunned(task.group)) or self._is_shunned_widely(task)
+
     def is_local(self, task: TaskView) -> bool:
         """Whether it depends on nothing but each node itself whether it can take *task*."""
-        return is_local(task) and not any(
+        return is_local(task) and not self._is_shunned_widely(task)
+
+    def around(self, task: TaskView) -> Callable[[NodeView], Refusal | None]:
+        """Return what says why *task* cannot go to a node because of tasks on other nodes; None: it can."""
+        if self.is_local(task):
+            return lambda node: None
+        return self._neighbourhood(task).objection
+
+    def _is_shunned_widely(self, task: TaskView) -> bool:
+        return any(
             selects(wish, group.job_id, task.group)
             for group in self._wide
             for wish in group.apart

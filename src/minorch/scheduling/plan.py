@@ -8,9 +8,11 @@ is asked.
 from __future__ import annotations
 
 import bisect
+import copy
 import heapq
 import itertools
 import math
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
 from typing import Final
@@ -22,15 +24,25 @@ from minorch.scheduling.board import Board
 from minorch.scheduling.explain import Blocked
 from minorch.scheduling.filters import FilterFault
 from minorch.scheduling.index import NodeList
+from minorch.scheduling.neighbours import prefers
 from minorch.scheduling.preemption import Preemption, Resident, preempt
 from minorch.scheduling.scheduler import FunctionScheduler, NodeFault, Scheduler, checked, cost_of
 from minorch.scheduling.view import ClusterView, NodeView, TaskView
+from minorch.state.shape import TaskGroup
 
 __all__ = ["Placement", "Plan", "ask", "blame", "find_node", "make_plan", "name_of"]
 
 _index: Final = attrgetter("index")
 _MOST_PREEMPTING: Final = 16
 """How many tasks of one group may preempt in one plan."""
+_MOST_PASSED: Final = 1000
+"""How many tasks that others must be apart from are passed over in one plan to get at those behind them."""
+_MOST_ROUNDS: Final = 16
+_MOST_SHAPES: Final = 32
+
+_Container = dict[object, object] | list[object] | set[object] | deque[object]
+_MUTABLE: Final = (dict, list, set, deque)
+_CONTAINERS: Final = (*_MUTABLE, tuple)
 
 
 class Placement(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +59,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     placements: Sequence[Placement] = ()
     waiting: Sequence[TaskView] = ()
     """The first task of each group that fits nowhere now."""
+    tried: Mapping[str, int] = {}
+    """For each of them, by id, a number of the board's when it was tried, which is another one when to try
+    again may help: :attr:`Board.improved`, or :attr:`Board.changes`, negative, where any change may."""
     preemptions: Sequence[Preemption] = ()
     """For tasks that fit nowhere now: whose room they would take. Their nodes are kept for them."""
     broken: Mapping[str, str] = {}
@@ -115,22 +130,32 @@ class _Planning:
         self.waiting: list[TaskView] = []
         self.preemptions: list[Preemption] = []
         self.broken: dict[str, str] = {}
+        self.tried: dict[str, int] = {}
+        self.passed: dict[TaskGroup, None] = {}
+        """Groups of tasks that others must be apart from, of which one fits nowhere."""
         self._begun = False
 
     def place(self, task: TaskView) -> bool:
         """Place one task; False: it fits nowhere."""
         placed = self._try(task)
         if placed is None:
-            self.waiting.append(task)
+            self._wait(task, self.board.is_local(task))
         return placed is not None
+
+    def _wait(self, task: TaskView, local: bool) -> None:
+        self.waiting.append(task)
+        self.tried[task.id] = self.board.improved if local else -self.board.changes
+
+    def _begin(self) -> None:
+        if not self._begun:
+            self._scheduler.begin(self._cluster)
+            self._begun = True
 
     def _try(self, task: TaskView) -> bool | None:
         """Whether it was placed or the strategy failed on it; None: it fits nowhere."""
         scheduler, board = self._scheduler, self.board
         try:
-            if not self._begun:
-                scheduler.begin(self._cluster)
-                self._begun = True
+            self._begin()
             found = find_node(scheduler, task, board, self._cluster)
             if found is None:
                 return None
@@ -153,33 +178,124 @@ class _Planning:
             nodes: Sequence[NodeView] = board.nodes
             if task.avoid:
                 nodes = [node for node in nodes if node.name not in task.avoid] or nodes
-            found = preempt(task, task.priority, nodes, residents, board.filters)
+            try:
+                found = preempt(task, task.priority, nodes, residents, board.filters)
+            except (Exception, SystemExit) as error:  # noqa: BLE001  as above: a filter of one's own
+                self.broken[task.id] = blame(self._scheduler, task, error)
+                continue
             if found is None:
                 return
             self.preemptions.append(found)
             board.update(msgspec.structs.replace(board.named(found.node), held_for=task.id))
 
     def place_all(self, gang: Sequence[TaskView]) -> None:
-        """Place all tasks of a group, or none of them."""
-        kept, drawn = dict(vars(self._scheduler)), self._cluster.random.getstate()
-        improved, before, placed = self.board.improved, len(self.placements), 0
-        for task in gang:
-            outcome = self._try(task)
-            if outcome:
-                placed += 1
+        """Place all tasks of a group, or none of them: as they come or, if that fails, the hardest first."""
+        try:
+            self._begin()
+        except (Exception, SystemExit) as error:  # noqa: BLE001  as above
+            self.broken |= {task.id: blame(self._scheduler, task, error) for task in gang}
+            return
+        before, broken = len(self.placements), len(self.broken)
+        missed: tuple[TaskView, int] | None = None
+        for tasks in (gang, self._hardest_first(gang)):
+            if not tasks:
                 continue
-            # What the strategy noted of tasks that are taken back, and the chances it took, are forgotten.
+            memory = _Memory(self._scheduler, self._cluster, self.board)
+            left = self._place_each(tasks)
+            if left is None:
+                return
+            missed = missed or (left, len(self.placements) - before)
             for placement in reversed(self.placements[before:]):
                 node = self.board.named(placement.node)
                 self.board.update(node.without_task(placement.task))
             del self.placements[before:]
-            self.board.improved = improved  # what was never committed helps nobody
-            vars(self._scheduler).clear()
-            vars(self._scheduler).update(kept)
-            self._cluster.random.setstate(drawn)
-            if outcome is None:
-                self.waiting.append(msgspec.structs.replace(task, gang=f"{placed} of {len(gang)}"))
-            return
+            memory.restore()
+            if len(self.broken) > broken:  # it will never be complete
+                self.broken |= dict.fromkeys((task.id for task in gang), self.broken[left.id])
+                return
+        assert missed is not None
+        task, placed = missed
+        self._wait(
+            msgspec.structs.replace(task, gang=f"{placed} of {len(gang)}"),
+            all(map(self.board.is_local, gang)),
+        )
+
+    def _place_each(self, tasks: Sequence[TaskView]) -> TaskView | None:
+        """Place all tasks, as far as it goes, and return the first that could not be; None: all were.
+
+        One that looks at others than those on its node may have to wait for one that comes behind it.
+        """
+        for _ in range(_MOST_ROUNDS):
+            missed: list[TaskView] = []
+            for task in tasks:
+                outcome = self._try(task)
+                if outcome is False or (outcome is None and self.board.is_local(task)):
+                    return task
+                if not outcome:
+                    missed.append(task)
+            if not missed:
+                return None
+            if len(missed) == len(tasks):
+                break
+            tasks = missed
+        return tasks[0]
+
+    def _hardest_first(self, gang: Sequence[TaskView]) -> Sequence[TaskView]:
+        """The tasks, those first that the fewest nodes could take now; none: all orders are the same."""
+        examples = {task.shape: task for task in gang}
+        if not 1 < len(examples) <= _MOST_SHAPES:
+            return ()
+        sums: dict[str, int] = {}
+        for task in gang:
+            for name, amount in task.resources.amounts():
+                sums[name] = sums.get(name, 0) + amount
+        try:
+            able = {shape: len(self.board.feasible(task)) for shape, task in examples.items()}
+        except PluginError:  # a filter of one's own failed, on a node that had not been looked at
+            return ()
+
+        def ease(task: TaskView) -> tuple[int, float]:
+            amounts = [amount / sums[name] for name, amount in task.resources.amounts() if amount]
+            return able[task.shape], -max(amounts, default=0.0)
+
+        return sorted(gang, key=ease)
+
+
+class _Memory:
+    """What a strategy noted, the chances it took, and what helps whom: as it is now, to be taken back.
+
+    Of a strategy that is its attributes, and the lists, dictionaries and sets in them.
+    """
+
+    def __init__(self, scheduler: Scheduler, cluster: ClusterView, board: Board) -> None:
+        self._scheduler = scheduler
+        self._random, self._drawn = cluster.random, cluster.random.getstate()
+        self._board, self._improved = board, board.improved
+        self._generation = scheduler.generation
+        self._kept: dict[int, tuple[_Container, _Container]] = {}
+        todo: list[object] = [vars(scheduler)]
+        while todo:
+            found = todo.pop()
+            if isinstance(found, tuple):
+                todo += [value for value in found if isinstance(value, _CONTAINERS)]
+            elif isinstance(found, _MUTABLE) and id(found) not in self._kept:
+                self._kept[id(found)] = (found, copy.copy(found))
+                values = found.values() if isinstance(found, dict) else found
+                todo += [value for value in values if isinstance(value, _CONTAINERS)]
+
+    def restore(self) -> None:
+        """Have everything as it was, but for a generation that was used up."""
+        spoilt = self._scheduler.generation
+        for now, before in self._kept.values():
+            now.clear()
+            if isinstance(now, list | deque):
+                now.extend(before)
+            else:
+                now.update(before)  # type: ignore[arg-type]
+        if spoilt != self._generation:
+            self._scheduler.generation = spoilt + 1  # costs that are known of it do not hold any more
+        self._random.setstate(self._drawn)
+        self._board.improved = self._improved  # what was never committed helps nobody
 
 
 def make_plan(
@@ -210,18 +326,30 @@ def make_plan(
     """
     planning = _Planning(cluster, scheduler, Board(cluster.nodes) if board is None else board)
     waiting = _Heads(groups, ageing_s)
+    passed = 0
     while (task := waiting.first()) is not None:
         if task.gang:
             planning.place_all(waiting.take_group())
-        elif planning.place(task):
+            continue
+        if task.group in planning.passed:
+            passed += 1
+            waiting.advance() if passed < _MOST_PASSED else waiting.drop_group()
+            continue
+        if planning.place(task):
             waiting.advance()
-        elif residents is None or not planning.board.is_local(task):
+            continue
+        out = planning.board.stands_out(task)
+        if out:  # those behind it, of other groups, may go where it may not
+            planning.passed[task.group] = None
+            waiting.advance()
+        if residents is not None and planning.board.is_local(task):
+            planning.preempt([task] if out else waiting.take_group(_MOST_PREEMPTING), residents)
+        elif not out:
             waiting.drop_group()
-        else:
-            planning.preempt(waiting.take_group(_MOST_PREEMPTING), residents)
     return Plan(
         placements=planning.placements,
         waiting=planning.waiting,
+        tried=planning.tried,
         preemptions=planning.preemptions,
         broken=planning.broken,
         board=planning.board,
@@ -239,9 +367,9 @@ def find_node(
     """
     if task.kept_node >= 0:  # room was kept for it, so it goes there and nowhere else is looked at
         node = board.nodes[task.kept_node]
-        if board.filters.admit(task, node):
+        if board.filters.admit(task, node) and board.around(task)(node) is None:
             return ask(scheduler, task, [node])
-    if scheduler.sample is not None:
+    if scheduler.sample is not None and board.is_local(task) and not prefers(task):
         nodes = _sample(scheduler.sample, task, board, cluster)
         if nodes:
             return ask(scheduler, task, nodes)

@@ -66,7 +66,8 @@ def shape_of(task: Task, *, job_id: str | None = None) -> Shape:
 
     Args:
         task: the task.
-        job_id: its job's id, if tasks of that job look at each other when they choose a place.
+        job_id: its job's id, if tasks of that job look at each other when they choose a place. They may look
+            for one by its name, so that is a part of its shape then.
     """
     return Shape(
         task.resources,
@@ -79,5 +80,5 @@ def shape_of(task: Task, *, job_id: str | None = None) -> Shape:
         tuple(sorted((p.host, p.protocol) for p in task.ports if p.host is not None)),
         tuple(sorted(task.preferences.items())),
         repr((task.affinity, task.spread_over)) if task.affinity or task.spread_over else None,
-        (job_id, task.name) if task.spread_over else job_id,
+        None if job_id is None else (job_id, task.name),
     )
