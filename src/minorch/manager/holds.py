@@ -1,12 +1,13 @@
 """Rooms that are kept: nodes on which nothing is placed but the task that each is kept for, for a while.
 
 For a task that is about to take the room of others (preemption), and for one that has waited long for more
-room than small tasks ever leave (reservation).  Nothing of it is stored: a new manager begins without.
+room than small tasks ever leave (reservation).  Nothing of it is stored.  A new manager keeps again what is
+being made, which the tasks that are moved aside tell, and begins without reservations.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Iterator
 from typing import NamedTuple
 
 __all__ = ["Hold", "Holds"]
@@ -17,8 +18,9 @@ class Hold(NamedTuple):
 
     task_id: str
     node: str
-    until: float
+    since: float
     """Seconds since 1970."""
+    until: float
 
 
 class Holds:
@@ -53,9 +55,8 @@ class Holds:
         hold = self._by_node.get(node)
         return "" if hold is None else hold.task_id
 
-    def over(self, waiting: Container[str], now: float) -> list[Hold]:
-        """The holds whose time is over, or whose task is not among those that wait."""
-        return [hold for hold in self._by_task.values() if hold.until <= now or hold.task_id not in waiting]
+    def __iter__(self) -> Iterator[Hold]:
+        return iter(list(self._by_task.values()))
 
     def __len__(self) -> int:
         return len(self._by_task)

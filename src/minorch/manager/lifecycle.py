@@ -165,6 +165,9 @@ def end_attempt(desk: Desk, task: TaskRecord, state: AttemptState, now: float) -
 def _after_stop(desk: Desk, task: TaskRecord, attempt: AttemptRecord, now: float) -> None:
     if task.ending is not None:
         _end_as_asked(desk, task, now)
+    elif task.room_for:
+        attempt.reason, attempt.message = Reason.PREEMPTED, f"made room for {_whom(desk, task.room_for)}"
+        _try_again(desk, task, attempt.message, now)
     elif task.moving:
         _try_again(desk, task, "moved to another node", now)
     else:
@@ -205,7 +208,7 @@ def lose_attempt(desk: Desk, task: TaskRecord, words: str, now: float) -> None:
 
 
 def _try_again(desk: Desk, task: TaskRecord, words: str, now: float) -> None:
-    task.moving = False
+    task.moving, task.room_for = False, ""
     task.message = words
     desk.state.move_task(task, TaskState.PENDING, now)
     desk.state.log("task_rescheduled", now, task=task, node=task.attempts[-1].node, detail=words)
@@ -231,7 +234,8 @@ def end_task(
 ) -> None:
     """The task is over for good. What follows for its job is done by :func:`follow_up`."""
     entry = desk.state.jobs[task.job_id]
-    desk.queue.remove(task.id)
+    if desk.queue.remove(task.id):
+        desk.plan_due = True  # a room may have been kept for it, and what is left of its gang may fit
     entry.active.discard(task.id)
     desk.changed_jobs[task.job_id] = None
     desk.state.ended_with(task, reason, exit_code, message)
@@ -339,21 +343,30 @@ def stop_task(desk: Desk, task: TaskRecord, reason: Reason, now: float) -> None:
         desk.tell(attempt.node, task)
 
 
-def move_away(desk: Desk, task: TaskRecord, now: float, *, preempted_for: str = "") -> None:
+def move_away(desk: Desk, task: TaskRecord, now: float, *, room_for: str = "") -> None:
     """Have a placed task stop where it is, to be placed on another node.
 
     Args:
         desk: the manager's.
         task: the task.
         now: seconds since 1970.
-        preempted_for: the task that takes its room, in words; empty: it is moved for another reason.
+        room_for: the id of the task that takes its room; empty: it is moved for another reason.
     """
     attempt = task.live
     if attempt is None or task.ending is not None or task.moving:
         return
-    task.moving = True
+    task.moving, task.room_for = True, room_for
     desk.state.touch(task)
-    kind = "task_preempted" if preempted_for else "task_moving"
-    detail = f"makes room for {preempted_for}" if preempted_for else ""
+    kind = "task_preempted" if room_for else "task_moving"
+    detail = f"makes room for {_whom(desk, room_for)}" if room_for else ""
     desk.state.log(kind, now, task=task, node=attempt.node, detail=detail)
     desk.tell(attempt.node, task)
+
+
+def _whom(desk: Desk, task_id: str) -> str:
+    """A task that others make room for, in words."""
+    task = desk.state.tasks.get(task_id)
+    if task is None:
+        return "a task of higher priority"
+    job = desk.state.jobs[task.job_id].job
+    return f"{job.name}/{task.name} (priority {job.priority})"

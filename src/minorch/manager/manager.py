@@ -100,6 +100,7 @@ class Manager:
         self._planner = Planner(scheduler, random, Filters(filters), stopwatch)
         self._answers = Answers(self._planner)
         lifecycle.resume(self._desk, now)
+        self._planner.resume(self._desk, now)
         for name in state.nodes:
             self._desk.timers.add(now + config.lease_s, "lease", name)
         state.log("manager_started", now, detail=f"epoch {state.meta.epoch}")

@@ -96,6 +96,20 @@ def _has_room(entry: NodeEntry, task: TaskView) -> bool:
     )
 
 
+def _making_s(desk: Desk) -> float:
+    """How long a room is kept that is being made; longer if those who make room take longer."""
+    return max(desk.config.reserve_for_s, desk.config.lease_s)
+
+
+def _staying(state: ClusterState, node: NodeView) -> NodeView:
+    """A node with only those of its tasks that do not end by themselves: the ones of services."""
+    for task_id in state.nodes[node.name].live:
+        task = state.tasks[task_id]
+        if state.jobs[task.job_id].job.kind == "batch" or task.ending is not None or task.moving:
+            node = node.without_task(task_view(state, task))
+    return node
+
+
 class Planner:
     """Keeps the views of the nodes up to date and has the scheduler place what waits.
 
@@ -124,6 +138,9 @@ class Planner:
         self._blocked_since: dict[Line, tuple[str, float]] = {}
         """By line: which task is its first, and since when that has fitted nowhere."""
         self._infeasible_since: dict[Line, float] = {}
+        self._sizes: dict[Line, int] = {}
+        """How many waited in a blocked line, where it helps to try again if they are more or fewer: of a gang
+        that did not fit together fewer may, and others may go where the first of a line may not."""
         self._holds = Holds()
         self._stopwatch = stopwatch
         self._timing = Timing(name_of(scheduler))
@@ -144,6 +161,7 @@ class Planner:
             self._blocked.clear()
             self._blocked_since.clear()
             self._infeasible_since.clear()
+            self._sizes.clear()
             return
         if self._stopwatch is None:
             plan = self.plan(desk, now)
@@ -188,17 +206,26 @@ class Planner:
             twin.board.update(node)
         now_as_well = {self.board.improved: twin.board.improved, -self.board.changes: -twin.board.changes}
         twin._blocked = {line: now_as_well[at] for line, at in self._blocked.items() if at in now_as_well}
+        twin._sizes = dict(self._sizes)
         twin._holds = copy.deepcopy(self._holds)
         return twin
 
     def _groups(self, desk: Desk) -> list[Iterator[TaskView]]:
         """The waiting tasks of every line that a change may have helped since it was last tried."""
-        queue, board = desk.queue, self.board
-        return [
-            (self.task_view(desk.state, desk.state.tasks[task_id]) for task_id in queue.waiting(line))
+        queue, board, state = desk.queue, self.board, desk.state
+        kept = {hold.task_id for hold in self._holds if hold.task_id in queue}
+        groups = [
+            (
+                self.task_view(state, state.tasks[task_id])
+                for task_id in queue.waiting(line)
+                if task_id not in kept
+            )
             for line in queue.lines()
             if self._blocked.get(line) not in (board.improved, -board.changes)
+            or self._sizes.get(line, queue.size(line)) != queue.size(line)
         ]
+        # A task that a room is kept for does not wait for those before it in its line to have theirs.
+        return groups + [iter([self.task_view(state, state.tasks[task_id])]) for task_id in kept]
 
     def task_view(self, state: ClusterState, task: TaskRecord) -> TaskView:
         """A task as a scheduler sees it, with the node that is kept for it."""
@@ -229,65 +256,116 @@ class Planner:
     def _commit(self, desk: Desk, plan: Plan, now: float) -> None:
         """Begin an attempt for each placement that the tables agree to; keep and make rooms."""
         state = desk.state
-        disputed: dict[str, None] = {}
+        disputed = dict(state.changed_nodes)  # what changed while the plan was made
+        broken_gangs = {
+            placement.task.gang
+            for placement in plan.placements
+            if placement.task.gang and placement.node in state.changed_nodes
+        }
         for placement in plan.placements:
-            node = state.nodes[placement.node]
-            if _has_room(node, placement.task):
-                place(desk, state.tasks[placement.task.id], placement.node, now)
-            else:  # it waits for the next plan, which sees the tables as they are then
+            node, task = state.nodes[placement.node], placement.task
+            if task.gang in broken_gangs or not _has_room(node, task):
+                # It waits for the next plan, which sees the tables as they are then.
                 disputed[placement.node] = None
                 desk.plan_due = True
-            hold = self._holds.give_up(placement.task.id)
+                continue
+            place(desk, state.tasks[task.id], placement.node, now)
+            hold = self._holds.give_up(task.id)
             if hold is not None:
                 disputed[hold.node] = None
         # The board shows every placement; where the tables differ, they are right.
         state.changed_nodes.clear()
         state.changed_nodes.update(disputed)
         for preemption in plan.preemptions:
-            words = f"{preemption.task.job}/{preemption.task.name} (priority {preemption.task.priority})"
-            self._keep(desk, preemption.task.id, preemption.node, "room is made for it", now)
+            task_id = preemption.task.id
+            self._keep(desk, task_id, preemption.node, "room is made for it", _making_s(desk), now)
             for victim in preemption.victims:
-                move_away(desk, state.tasks[victim.task.id], now, preempted_for=words)
+                move_away(desk, state.tasks[victim.task.id], now, room_for=task_id)
 
     # -- rooms that are kept ------------------------------------------------------------------
 
-    def _keep(self, desk: Desk, task_id: str, node: str, why: str, now: float) -> None:
-        until = now + desk.config.reserve_for_s
-        self._holds.keep(Hold(task_id, node, until))
-        desk.timers.add(until, "plan")
+    def resume(self, desk: Desk, now: float) -> None:
+        """Keep again, after the tables were read from a store, the rooms that were being made."""
+        for name, entry in desk.state.nodes.items():
+            for task_id in entry.live:
+                room_for = desk.state.tasks[task_id].room_for
+                if room_for in desk.queue:
+                    until = now + _making_s(desk)
+                    self._holds.keep(Hold(room_for, name, now, until))
+                    desk.timers.add(until, "plan")
+
+    def _keep(self, desk: Desk, task_id: str, node: str, why: str, for_s: float, now: float) -> None:
+        self._holds.keep(Hold(task_id, node, now, now + for_s))
+        desk.timers.add(now + for_s, "plan")
         desk.state.changed_nodes[node] = None
         desk.state.log("room_kept", now, task=desk.state.tasks[task_id], node=node, detail=why)
 
     def _give_up_holds(self, desk: Desk, now: float) -> None:
-        for hold in self._holds.over(desk.queue, now):
-            self._holds.give_up(hold.task_id)
-            desk.state.changed_nodes[hold.node] = None
-            line = desk.queue.line_of(hold.task_id)
-            if line is not None:
-                words = f"kept for {desk.config.reserve_for_s:g} s in vain"
-                task = desk.state.tasks[hold.task_id]
-                desk.state.log("room_given_up", now, task=task, node=hold.node, detail=words)
+        """Give up what is kept for a task that does not wait, on a node that takes none, or in vain."""
+        state = desk.state
+        for hold in self._holds:
+            node, line = state.nodes[hold.node], desk.queue.line_of(hold.task_id)
+            if line is None:
+                words = "it does not wait any more"
+            elif node.record.cordoned:
+                words = "the node is cordoned"
+            elif node.record.lost or (not node.engine_ok and desk.session(hold.node).connected):
+                words = "the node is not ready"
+            elif now < hold.until:
+                continue
+            elif any(state.tasks[task_id].room_for == hold.task_id for task_id in node.live):
+                until = now + desk.config.lease_s  # those who make room for it take their time
+                self._holds.keep(hold._replace(until=until))
+                desk.timers.add(until, "plan")
+                continue
+            else:
+                words = f"kept for {now - hold.since:g} s in vain"
                 self._blocked_since.pop(line, None)  # it waits anew for the next one
+            self._holds.give_up(hold.task_id)
+            state.changed_nodes[hold.node] = None
+            if line is not None:
+                self._blocked.pop(line, None)
+            task = state.tasks.get(hold.task_id)
+            if task is not None:  # its job may be forgotten
+                state.log("room_given_up", now, task=task, node=hold.node, detail=words)
 
-    def _reserve(self, desk: Desk, line: Line, first: TaskView, now: float) -> None:
-        """Keep a node for the first task of a line that has fitted nowhere for long."""
-        task_id, since = self._blocked_since.get(line, ("", now))
-        if task_id != first.id:
-            since = now
-            self._blocked_since[line] = (first.id, now)
-            desk.timers.add(now + desk.config.reserve_after_s, "plan")
-        config, nodes = desk.config, self.board.nodes
-        if (
-            line.gang
-            or first.kept_node >= 0
-            or not config.reserve_for_s
-            or now < since + config.reserve_after_s
-        ):
-            return
-        if 8 * len(self._holds) < len(nodes):
-            node = nearest(first, nodes, self.board.filters)
-            if node is not None:
-                self._keep(desk, first.id, node.name, f"it has waited for {now - since:.0f} s", now)
+    def _reserve(self, desk: Desk, lines: Sequence[Line], now: float) -> None:
+        """Keep nodes for the first tasks of lines that have fitted nowhere for long, in turn."""
+        config, state, nodes = desk.config, desk.state, self.board.nodes
+        due: list[tuple[float, int, Line]] = []
+        for line in lines:
+            first = state.tasks[next(desk.queue.waiting(line))]
+            task_id, since = self._blocked_since.get(line, ("", now))
+            if task_id != first.id:
+                since = self._wait_anew(desk, line, first.id, now)
+            if (
+                config.reserve_for_s
+                and not line.gang
+                and now >= since + config.reserve_after_s
+                and self._holds.node_for(first.id) is None
+            ):
+                due.append((first.submitted_at - line.priority * config.ageing_s, first.order, line))
+        for _, _, line in sorted(due, key=lambda row: row[:2]):
+            if 8 * len(self._holds) >= len(nodes):
+                return
+            first = state.tasks[next(desk.queue.waiting(line))]
+            view, (_, since) = self.task_view(state, first), self._blocked_since[line]
+            around = self.board.around(view)
+            node = nearest(
+                view, nodes, self.board.filters, around=around, staying=functools.partial(_staying, state)
+            )
+            if node is None:
+                self._wait_anew(desk, line, first.id, now)
+                continue
+            self._keep(
+                desk, first.id, node.name, f"it has waited for {now - since:.0f} s", config.reserve_for_s, now
+            )
+            self.board.update(msgspec.structs.replace(node, held_for=first.id))
+
+    def _wait_anew(self, desk: Desk, line: Line, task_id: str, now: float) -> float:
+        self._blocked_since[line] = (task_id, now)
+        desk.timers.add(now + desk.config.reserve_after_s, "plan")
+        return now
 
     # -- what fits nowhere --------------------------------------------------------------------
 
@@ -295,28 +373,43 @@ class Planner:
         queue, board = desk.queue, self.board
         for task in plan.waiting:
             line = queue.line_of(task.id)
-            if line is not None:
-                # Any change may help a task that looks at its neighbours.
-                self._blocked[line] = board.improved if board.is_local(task) else -board.changes
+            if line is None or task.kept_node >= 0:
+                continue
+            tried = plan.tried[task.id]
+            self._blocked[line] = min(tried, self._blocked[line]) if self._blocked.get(line, 0) < 0 else tried
+            if line.gang or board.stands_out(task):
+                self._sizes[line] = queue.size(line)
+            else:
+                self._sizes.pop(line, None)
         lines = queue.lines()
         self._blocked = {line: self._blocked[line] for line in lines if line in self._blocked}
         self._blocked_since = {
             line: since for line, since in self._blocked_since.items() if line in self._blocked
         }
+        self._sizes = {line: size for line, size in self._sizes.items() if line in self._blocked}
+        if plan.placements and any(at < 0 and at != -board.changes for at in self._blocked.values()):
+            desk.plan_due = True  # what was placed may be what others have to be near to
         since: dict[Line, float] = {}
+        waiting: list[Line] = []
         for line in self._blocked:
             misfit = self._misfit(desk, line)
             if misfit is None:
-                first = desk.state.tasks[next(queue.waiting(line))]
-                self._reserve(desk, line, self.task_view(desk.state, first), now)
+                waiting.append(line)
                 continue
             start = since[line] = self._infeasible_since.get(line, now)
             due = start + desk.config.unschedulable_after_s
             if due <= now:
-                self._fail_line(desk, line, str(board.why_blocked(misfit)), now)
+                self._fail_line(desk, line, self._why_blocked(misfit), now)
             elif line not in self._infeasible_since:
                 desk.timers.add(due, "plan")
         self._infeasible_since = since
+        self._reserve(desk, waiting, now)
+
+    def _why_blocked(self, task: TaskView) -> str:
+        try:
+            return str(self.board.why_blocked(task))
+        except PluginError as error:  # a filter of one's own, on a node that could not take the task anyway
+            return f"no node could hold it even when empty; {error}"
 
     def _misfit(self, desk: Desk, line: Line) -> TaskView | None:
         """A task of a line that no node could hold even when empty, if the line does not wait for one."""

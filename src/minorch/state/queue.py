@@ -68,6 +68,10 @@ class WaitingQueue:
             self._lines[line] = dict(sorted(self._lines[line].items(), key=lambda item: item[1]))
         return iter(self._lines.get(line, ()))
 
+    def size(self, line: Line) -> int:
+        """How many wait in one line."""
+        return len(self._lines.get(line, ()))
+
     def line_of(self, task_id: str) -> Line | None:
         """The line a task waits in; None: it does not wait."""
         return self._line_of.get(task_id)

@@ -95,6 +95,8 @@ class TaskRecord(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """Why it was asked to stop; None: it was not."""
     moving: bool = False
     """Whether its attempt is being stopped to be placed on another node."""
+    room_for: str = ""
+    """The id of the task that its room is meant for then; empty: it is moved for another reason."""
     lost: int = 0
     """How many attempts were lost with their node."""
     released: bool = False
