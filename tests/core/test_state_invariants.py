@@ -9,7 +9,9 @@ import pytest
 from minorch.contracts import Change
 from minorch.errors import InvariantError
 from minorch.manager.desk import Desk
-from minorch.manager.invariants import check_desk
+from minorch.manager.holds import Hold
+from minorch.manager.invariants import check_desk, check_planner
+from minorch.manager.planning import Planner
 from minorch.model import Job
 from minorch.resources import Resources
 from minorch.state.invariants import check_invariants, check_stored
@@ -143,6 +145,31 @@ def test_damage_to_the_desk_is_found(damage: Callable[[Desk], None], words: str)
     damage(made.desk)
     with pytest.raises(InvariantError, match=words):
         check_desk(made.desk)
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda desk, planner: desk.queue.add("x" * 32, 1, ("shape",)), "nobody tries to place what waits"),
+        (lambda desk, planner: desk.state.nodes["a"].live.clear(), "node a with other tasks than the tables"),
+        (lambda desk, planner: planner.board.nodes.pop(), "node b is not on the board"),
+        (lambda desk, planner: planner.holds.keep(Hold("x", "a", 0.0, 1.0)), "other held_for"),
+        (
+            lambda desk, planner: (
+                planner.holds.keep(Hold("x", "a", 0.0, 1.0)),
+                desk.state.changed_nodes.update(a=None),
+            ),
+            "node a is kept for x, which does not wait",
+        ),
+    ],
+)
+def test_damage_to_the_planner_is_found(damage: Callable[[Desk, Planner], object], words: str):
+    made = world()
+    planner = made.manager._planner
+    check_planner(made.desk, planner)
+    damage(made.desk, planner)
+    with pytest.raises(InvariantError, match=words):
+        check_planner(made.desk, planner)
 
 
 def test_rows_that_are_not_the_state_are_found():

@@ -128,7 +128,7 @@ def everything(world: World) -> object:
     return (
         repr(vars(planner.scheduler)),
         planner.random.getstate(),
-        copy.deepcopy((planner._blocked, planner._infeasible_since, vars(planner._holds))),
+        copy.deepcopy((planner.blocked, planner._infeasible_since, vars(planner.holds))),
         [(line, list(world.desk.queue.waiting(line))) for line in world.desk.queue.lines()],
         list(state.tasks),
         list(state.jobs),

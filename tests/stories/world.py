@@ -15,7 +15,7 @@ from minorch.contracts import Change, Launch, Probe as ProbeAnswer, RunStatus
 from minorch.ids import RunKey
 from minorch.manager import Manager, ManagerConfig
 from minorch.manager.desk import Desk
-from minorch.manager.invariants import check_desk
+from minorch.manager.invariants import check_desk, check_planner
 from minorch.messages import Assign, Report, decode, encode
 from minorch.model import Job, Node, Task
 from minorch.resources import Resources
@@ -402,6 +402,7 @@ class World:
         state = self.desk.state
         check_invariants(state, shrunk=self.shrunk)
         check_desk(self.desk)
+        check_planner(self.desk, self.manager._planner)
         most = self.manager_config.max_events
         if rows:
             check_stored(state, self._committed(), most_events=most, now=self.now, shrunk=self.shrunk)

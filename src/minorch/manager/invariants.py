@@ -1,17 +1,20 @@
-"""What must always hold between the tables, the waiting queue and the conversations with workers.
+"""What must always hold between tables, waiting queue, planner and the conversations with workers.
 
 For tests and the simulator, like :mod:`minorch.state.invariants`.
 """
 
 from __future__ import annotations
 
+import msgspec
+
 from minorch.manager.desk import Desk
+from minorch.manager.planning import Planner, node_view
 from minorch.state.invariants import require
 from minorch.state.records import TaskRecord
 from minorch.state.tables import JobEntry
 from minorch.states import TaskState
 
-__all__ = ["check_desk"]
+__all__ = ["check_desk", "check_planner"]
 
 
 def check_desk(desk: Desk) -> None:
@@ -88,3 +91,32 @@ def _check_sessions(desk: Desk) -> None:
     for name, session in desk.sessions.items():
         require(name == session.worker, f"the session of {session.worker} is filed as {name}")
         require(set(session.changed) <= set(session.held), f"{name} is to be told of what it should not have")
+
+
+def check_planner(desk: Desk, planner: Planner) -> None:
+    """Check that the planner sees the nodes as the tables have them, and forgets none that waits.
+
+    To be called after :meth:`~minorch.manager.Manager.settle`.
+
+    Raises:
+        InvariantError: something does not hold.
+    """
+    state, board = desk.state, planner.board
+    for name, entry in state.nodes.items():
+        if name in state.changed_nodes:
+            continue
+        require(entry.record.index < len(board.nodes), f"node {name} is not on the board")
+        seen = msgspec.structs.asdict(board.nodes[entry.record.index])
+        meant = msgspec.structs.asdict(node_view(entry, planner.holds.task_on(name)))
+        wrong = [field for field in meant if seen[field] != meant[field]]
+        require(not wrong, f"the board has node {name} with other {', '.join(wrong)} than the tables: {seen}")
+    kept = {hold.task_id: hold.node for hold in planner.holds}
+    require(len(kept) == len(planner.holds), "two rooms are kept for one task")
+    require(len(set(kept.values())) == len(kept), "a room is kept for two tasks")
+    for task_id, node in kept.items():
+        require(task_id in desk.queue, f"node {node} is kept for {task_id}, which does not wait")
+        require(planner.holds.node_for(task_id) == node, f"node {node} is kept for {task_id} by halves")
+        require(planner.holds.task_on(node) == task_id, f"node {node} is kept for {task_id} by halves")
+    for line in desk.queue.lines():
+        tried = line in planner.blocked or all(task_id in kept for task_id in desk.queue.waiting(line))
+        require(tried, f"nobody tries to place what waits in line {line}")

@@ -41,10 +41,11 @@ from minorch.states import AttemptState, Reason, TaskState
 if TYPE_CHECKING:
     from random import Random
 
-__all__ = ["Planner", "task_view"]
+__all__ = ["Planner", "node_view", "task_view"]
 
 
-def _node_view(entry: NodeEntry, held_for: str = "") -> NodeView:
+def node_view(entry: NodeEntry, held_for: str = "") -> NodeView:
+    """A node as a scheduler sees it, made from the tables."""
     record = entry.record
     return NodeView(
         index=record.index,
@@ -131,7 +132,7 @@ class Planner:
         self.random = random
         self.board = Board(filters=filters)
         """The nodes as they were at the last plan or question; see :meth:`view`."""
-        self._blocked: dict[Line, int] = {}
+        self.blocked: dict[Line, int] = {}
         """Lines whose first task fitted nowhere, with the count of the board's improvements then, or where
         any change may help the count of its changes, negative: as long as it is the same, the line is not
         tried again."""
@@ -141,14 +142,15 @@ class Planner:
         self._sizes: dict[Line, int] = {}
         """How many waited in a blocked line, where it helps to try again if they are more or fewer: of a gang
         that did not fit together fewer may, and others may go where the first of a line may not."""
-        self._holds = Holds()
+        self.holds = Holds()
+        """The nodes that are kept for tasks."""
         self._stopwatch = stopwatch
         self._timing = Timing(name_of(scheduler))
 
     def view(self, state: ClusterState, now: float) -> ClusterView:
         """The nodes as they stand; views of nodes that did not change are kept."""
         for name in state.changed_nodes:
-            self.board.update(_node_view(state.nodes[name], self._holds.task_on(name)))
+            self.board.update(node_view(state.nodes[name], self.holds.task_on(name)))
         state.changed_nodes.clear()
         return ClusterView(nodes=self.board.nodes, now=now, random=self.random)
 
@@ -158,7 +160,7 @@ class Planner:
         state = desk.state
         if not desk.queue:
             self._give_up_holds(desk, now)
-            self._blocked.clear()
+            self.blocked.clear()
             self._blocked_since.clear()
             self._infeasible_since.clear()
             self._sizes.clear()
@@ -205,15 +207,15 @@ class Planner:
         for node in self.board.nodes:
             twin.board.update(node)
         now_as_well = {self.board.improved: twin.board.improved, -self.board.changes: -twin.board.changes}
-        twin._blocked = {line: now_as_well[at] for line, at in self._blocked.items() if at in now_as_well}
+        twin.blocked = {line: now_as_well[at] for line, at in self.blocked.items() if at in now_as_well}
         twin._sizes = dict(self._sizes)
-        twin._holds = copy.deepcopy(self._holds)
+        twin.holds = copy.deepcopy(self.holds)
         return twin
 
     def _groups(self, desk: Desk) -> list[Iterator[TaskView]]:
         """The waiting tasks of every line that a change may have helped since it was last tried."""
         queue, board, state = desk.queue, self.board, desk.state
-        kept = {hold.task_id for hold in self._holds if hold.task_id in queue}
+        kept = {hold.task_id for hold in self.holds if hold.task_id in queue}
         groups = [
             (
                 self.task_view(state, state.tasks[task_id])
@@ -221,7 +223,7 @@ class Planner:
                 if task_id not in kept
             )
             for line in queue.lines()
-            if self._blocked.get(line) not in (board.improved, -board.changes)
+            if self.blocked.get(line) not in (board.improved, -board.changes)
             or self._sizes.get(line, queue.size(line)) != queue.size(line)
         ]
         # A task that a room is kept for does not wait for those before it in its line to have theirs.
@@ -229,7 +231,7 @@ class Planner:
 
     def task_view(self, state: ClusterState, task: TaskRecord) -> TaskView:
         """A task as a scheduler sees it, with the node that is kept for it."""
-        view, node = task_view(state, task), self._holds.node_for(task.id)
+        view, node = task_view(state, task), self.holds.node_for(task.id)
         if node is None:
             return view
         return msgspec.structs.replace(view, kept_node=state.nodes[node].record.index)
@@ -270,7 +272,7 @@ class Planner:
                 desk.plan_due = True
                 continue
             place(desk, state.tasks[task.id], placement.node, now)
-            hold = self._holds.give_up(task.id)
+            hold = self.holds.give_up(task.id)
             if hold is not None:
                 disputed[hold.node] = None
         # The board shows every placement; where the tables differ, they are right.
@@ -291,11 +293,11 @@ class Planner:
                 room_for = desk.state.tasks[task_id].room_for
                 if room_for in desk.queue:
                     until = now + _making_s(desk)
-                    self._holds.keep(Hold(room_for, name, now, until))
+                    self.holds.keep(Hold(room_for, name, now, until))
                     desk.timers.add(until, "plan")
 
     def _keep(self, desk: Desk, task_id: str, node: str, why: str, for_s: float, now: float) -> None:
-        self._holds.keep(Hold(task_id, node, now, now + for_s))
+        self.holds.keep(Hold(task_id, node, now, now + for_s))
         desk.timers.add(now + for_s, "plan")
         desk.state.changed_nodes[node] = None
         desk.state.log("room_kept", now, task=desk.state.tasks[task_id], node=node, detail=why)
@@ -303,7 +305,7 @@ class Planner:
     def _give_up_holds(self, desk: Desk, now: float) -> None:
         """Give up what is kept for a task that does not wait, on a node that takes none, or in vain."""
         state = desk.state
-        for hold in self._holds:
+        for hold in self.holds:
             node, line = state.nodes[hold.node], desk.queue.line_of(hold.task_id)
             if line is None:
                 words = "it does not wait any more"
@@ -315,16 +317,16 @@ class Planner:
                 continue
             elif any(state.tasks[task_id].room_for == hold.task_id for task_id in node.live):
                 until = now + desk.config.lease_s  # those who make room for it take their time
-                self._holds.keep(hold._replace(until=until))
+                self.holds.keep(hold._replace(until=until))
                 desk.timers.add(until, "plan")
                 continue
             else:
                 words = f"kept for {now - hold.since:g} s in vain"
                 self._blocked_since.pop(line, None)  # it waits anew for the next one
-            self._holds.give_up(hold.task_id)
+            self.holds.give_up(hold.task_id)
             state.changed_nodes[hold.node] = None
             if line is not None:
-                self._blocked.pop(line, None)
+                self.blocked.pop(line, None)
             task = state.tasks.get(hold.task_id)
             if task is not None:  # its job may be forgotten
                 state.log("room_given_up", now, task=task, node=hold.node, detail=words)
@@ -342,11 +344,11 @@ class Planner:
                 config.reserve_for_s
                 and not line.gang
                 and now >= since + config.reserve_after_s
-                and self._holds.node_for(first.id) is None
+                and self.holds.node_for(first.id) is None
             ):
                 due.append((first.submitted_at - line.priority * config.ageing_s, first.order, line))
         for _, _, line in sorted(due, key=lambda row: row[:2]):
-            if 8 * len(self._holds) >= len(nodes):
+            if 8 * len(self.holds) >= len(nodes):
                 return
             first = state.tasks[next(desk.queue.waiting(line))]
             view, (_, since) = self.task_view(state, first), self._blocked_since[line]
@@ -376,22 +378,22 @@ class Planner:
             if line is None or task.kept_node >= 0:
                 continue
             tried = plan.tried[task.id]
-            self._blocked[line] = min(tried, self._blocked[line]) if self._blocked.get(line, 0) < 0 else tried
+            self.blocked[line] = min(tried, self.blocked[line]) if self.blocked.get(line, 0) < 0 else tried
             if line.gang or board.stands_out(task):
                 self._sizes[line] = queue.size(line)
             else:
                 self._sizes.pop(line, None)
         lines = queue.lines()
-        self._blocked = {line: self._blocked[line] for line in lines if line in self._blocked}
+        self.blocked = {line: self.blocked[line] for line in lines if line in self.blocked}
         self._blocked_since = {
-            line: since for line, since in self._blocked_since.items() if line in self._blocked
+            line: since for line, since in self._blocked_since.items() if line in self.blocked
         }
-        self._sizes = {line: size for line, size in self._sizes.items() if line in self._blocked}
-        if plan.placements and any(at < 0 and at != -board.changes for at in self._blocked.values()):
+        self._sizes = {line: size for line, size in self._sizes.items() if line in self.blocked}
+        if plan.placements and any(at < 0 and at != -board.changes for at in self.blocked.values()):
             desk.plan_due = True  # what was placed may be what others have to be near to
         since: dict[Line, float] = {}
         waiting: list[Line] = []
-        for line in self._blocked:
+        for line in self.blocked:
             misfit = self._misfit(desk, line)
             if misfit is None:
                 waiting.append(line)
