@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import random
+from functools import partial
+
+import msgspec
 
 from minorch.ids import RunKey
 from minorch.manager import ManagerConfig
 from minorch.messages import Assign, Report
-from minorch.model import Job, RestartPolicy, Task
+from minorch.model import Affinity, Job, RestartPolicy, SpreadOver, Task
 from minorch.resources import Resources
+from minorch.schedulers import EPVM, BinPack, LeastLoaded, RandomChoice, RoundRobin, Spread
+from minorch.scheduling import Scheduler
+from minorch.scheduling.filters import selects
 from minorch.states import AttemptState, Reason, TaskState
 from minorch.worker import WorkerConfig
-from tests.stories.world import Machine, World
+from tests.stories.world import Machine, World, machine as node
 
 __all__ = ["Walk"]
 
@@ -31,11 +38,39 @@ class Walk:
         """Whether things still go wrong."""
         self.jobs: list[str] = []
         self.submitted = 0
+        self.social = draw.random() < 0.7
+        """Whether tasks have priorities, gangs and wishes about each other."""
+        self.begun: set[str] = set()
+        """The gangs of which some task was placed."""
         self.world = World(
-            *(f"node-{at}" for at in range(draw.randint(1, 4))),
-            manager_config=ManagerConfig(max_lost=3, max_events=500, keep_runs=20),
+            *(
+                node(f"node-{at}", labels={"zone": draw.choice("ab")}, max_tasks=draw.choice([3, 100]))
+                for at in range(draw.randint(1, 4))
+            ),
+            scheduler=draw.choice(
+                [
+                    Scheduler,
+                    LeastLoaded,
+                    BinPack,
+                    Spread,
+                    EPVM,
+                    RoundRobin,
+                    RandomChoice,
+                    partial(EPVM, sample=2),
+                ]
+            )(),
+            manager_config=ManagerConfig(
+                max_lost=3,
+                max_events=500,
+                keep_runs=20,
+                preemption=draw.random() < 0.5,
+                reserve_after_s=draw.choice([1.0, 120.0]),
+                reserve_for_s=draw.choice([0.0, 5.0, 600.0]),
+                ageing_s=draw.choice([1.0, 300.0]),
+            ),
             worker_config=WorkerConfig(max_starting=2, max_removing=1),
         )
+        self.world.on_settled = self._settled
         self.world.check_every = 5
         self.world.read_every = 10
         self.world.lose = lambda message: self._chance(self.lossy)
@@ -130,11 +165,84 @@ class Walk:
             deadline_s=draw.choice([None, None, 30.0]),
             wait_for_nodes=True,
         )
+        if self.social:
+            job = self._social(job)
         self.world.submit(job)
         if any(info.name == job.name for info in self.world.manager.jobs()):
             self.jobs.append(job.name)  # unless the manager died before it was committed
 
+    def _social(self, job: Job) -> Job:
+        """The same job with a priority, perhaps as a gang, and with wishes about others."""
+        draw = self.random
+        gang = draw.random() < 0.3
+        names = [task.name for task in job.tasks[: 3 if gang else None]]
+        tasks = []
+        for task in job.tasks[: 3 if gang else None]:
+            wishes = [self._wish(names)] if draw.random() < 0.4 else []
+            if gang:  # which has to fit on the smallest cluster
+                wishes = [msgspec.structs.replace(wish, weight=7) for wish in wishes]
+                task = msgspec.structs.replace(
+                    task, completions=1, resources=Resources(cpu=draw.choice([0.25, 1]))
+                )
+            spread = [SpreadOver(draw.choice(["zone", "node"]), weight=draw.choice([None, 3]))]
+            tasks.append(
+                msgspec.structs.replace(
+                    task,
+                    labels={"tier": draw.choice("xy")},
+                    affinity=wishes,
+                    spread_over=spread if draw.random() < 0.2 else [],
+                    preferences={"zone == a": 5} if draw.random() < 0.2 else {},
+                    constraints=["zone == a"] if self._zone_a and draw.random() < 0.1 else [],
+                    after=[] if gang else task.after,
+                )
+            )
+        return msgspec.structs.replace(
+            job,
+            tasks=tasks,
+            gang=gang,
+            parallelism=None if gang else job.parallelism,
+            priority=draw.choice([0, 0, 1, 5]),
+        )
+
+    @property
+    def _zone_a(self) -> bool:
+        return any(machine.node.labels["zone"] == "a" for machine in self.world.machines.values())
+
+    def _wish(self, names: list[str]) -> Affinity:
+        """Something that can be fulfilled sooner or later, whatever else there is."""
+        draw = self.random
+        topology, weight = draw.choice(["node", "zone"]), draw.choice([None, 7])
+        match draw.randrange(4):
+            case 0:
+                return Affinity.apart(labels={"tier": draw.choice("xy")}, topology="node", weight=weight)
+            case 1:
+                return Affinity.apart(
+                    job=f"job-{draw.randint(1, self.submitted)}", topology="node", weight=weight
+                )
+            case 2:
+                return Affinity.near(task=draw.choice(names), topology=topology, weight=7)
+            case _:
+                return Affinity.apart(task=draw.choice(names), topology=topology, weight=7)
+
     # -- and is well again --------------------------------------------------------------------
+
+    def _settled(self) -> None:
+        """No gang begins in part, and no two that must be apart are on one node."""
+        state = self.world.desk.state
+        for job_id, entry in state.jobs.items():
+            if not entry.job.gang or job_id in self.begun:
+                continue
+            tasks = [state.tasks[task_id] for task_id in entry.task_ids()]
+            if any(task.attempt for task in tasks):
+                self.begun.add(job_id)
+                left = [task.name for task in tasks if not task.attempt and not task.state.terminal]
+                assert not left, f"gang {entry.job.name} began without {left}"
+        for name, there in state.nodes.items():
+            for group, other in itertools.product(there.groups, repeat=2):
+                if other is not group or there.groups[group] > 1:
+                    wishes = [wish for wish in group.apart if wish.topology == "node"]
+                    together = [wish for wish in wishes if selects(wish, group.job_id, other)]
+                    assert not together, f"{group} is on {name} with {other}"
 
     def heal(self) -> None:
         """Stop everything that goes wrong, and give it all time to come to rest."""
@@ -147,8 +255,8 @@ class Walk:
             machine.answer_starts()
         world.check_every = 25
         world.pass_time(61)
-        for node in world.manager.nodes():
-            world.manager.cordon(node.name, world.now, cordoned=False)
+        for info in world.manager.nodes():
+            world.manager.cordon(info.name, world.now, cordoned=False)
         world.run()
         for _ in range(40):
             if all(job.state.terminal for job in world.manager.jobs()):

@@ -265,6 +265,8 @@ class World:
         self.crash: Callable[[str], bool] = lambda moment: False
         """Whether the manager dies ``before`` or ``after`` it committed."""
         self.on_start: Callable[[Machine, RunKey], None] = lambda machine, key: None
+        self.on_settled: Callable[[], None] = lambda: None
+        """Asked after every settlement, for what a story expects of all of them."""
         self.check_every = 1
         """Invariants are checked at every so many settlements, and the rows at every so many checks."""
         self.read_every = 1
@@ -353,6 +355,7 @@ class World:
 
     def _settle_manager(self) -> bool:
         step = self.manager.settle(self.now)
+        self.on_settled()
         if self.crash("before"):
             self.start_manager()
             return True
