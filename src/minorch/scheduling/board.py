@@ -12,6 +12,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Final
 
+import msgspec
+
 from minorch.scheduling.explain import Blocked, count_refusals
 from minorch.scheduling.filters import Filters, Refusal, selects
 from minorch.scheduling.index import Cheapest, Feasible, Indices, NodeList
@@ -28,6 +30,7 @@ _LEAST_SHAPES: Final = 4
 _SHORTEST_LOG: Final = 4096
 _MOST_TALLIES: Final = 256
 _MOST_DESCRIPTIONS: Final = 200_000
+_ANYBODY: Final = TaskGroup(job_id="", job="", name="")
 
 
 class _Description:
@@ -303,6 +306,8 @@ class Board:
         if not filters.alike(task):
             return lambda node: not node.held_for and filters.admit(task, node)
         shunned = bool(self._narrow) and self._is_shunned(task.group)
+        if not shunned:  # nor are others of its shape, for whom it stands, though it may come to be
+            task = msgspec.structs.replace(task, group=_ANYBODY)
         has_room = filters.room(task, shunned=shunned)
         descriptions, lasting = self._descriptions, _Lasting(filters, task)
         return lambda node: lasting[descriptions[node.index]] and not node.held_for and has_room(node)
