@@ -259,6 +259,7 @@ class Manager:
             return
         record.lost = True
         desk.state.touch_node(entry)
+        desk.plan_due = True  # rooms that are kept there are given up
         words = f"not heard of for {desk.config.lease_s:g} s"
         desk.state.log("node_lost", now, node=record.node.name, detail=words)
         for task_id in list(entry.live):

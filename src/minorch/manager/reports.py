@@ -62,7 +62,7 @@ def _absorb_node(desk: Desk, known: NodeEntry | None, report: Report, now: float
         desk.state.log("node_changed", now, node=report.worker, detail=str(report.node.capacity))
         desk.plan_due = True
     if node.engine_ok != report.engine_ok:
-        desk.plan_due = desk.plan_due or report.engine_ok
+        desk.plan_due = True  # also when it fails: rooms that are kept there are given up
         kind = "engine_answered" if report.engine_ok else "engine_unavailable"
         desk.state.log(kind, now, node=report.worker, detail=report.engine_message)
         desk.state.changed_nodes[report.worker] = None
