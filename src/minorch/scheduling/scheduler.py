@@ -6,6 +6,7 @@ asked once per task, for the nodes that passed the filters of :mod:`minorch.sche
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from math import isfinite
@@ -137,8 +138,11 @@ def checked(cost: object, node: NodeView) -> float:
     Raises:
         PluginError: it is not a finite number.
     """
-    if isinstance(cost, int | float) and not isinstance(cost, bool) and math.isfinite(cost):
-        return float(cost)
+    if isinstance(cost, int | float) and not isinstance(cost, bool):
+        with contextlib.suppress(OverflowError):  # a whole number may be larger than any float
+            number = float(cost)
+            if math.isfinite(number):
+                return number
     raise PluginError(f"the cost of node {node.name} is {cost!r:.40}, not a finite number")
 
 
