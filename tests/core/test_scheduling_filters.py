@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from minorch.errors import PluginError, UsageError
 from minorch.model import Port
 from minorch.resources import Resources
-from minorch.scheduling import NodeView, TaskView
-from minorch.scheduling.filters import FILTERS, amount, could_ever_hold, refusal
+from minorch.scheduling import Filters, NodeView, TaskView
+from minorch.scheduling.filters import FILTERS, Refusal, amount, could_ever_hold, refusal
 from minorch.testing.builders import node, task
 
 HTTP = Port(80, host=8080)
@@ -107,3 +108,27 @@ def test_what_could_ever_be_held_does_not_hang_on_what_passes(
 )
 def test_amounts_are_told_in_words(name: str, value: int, words: str):
     assert amount(name, value) == words
+
+
+def test_a_filter_of_ones_own_is_asked_last_and_has_a_name_of_its_own():
+    asked: list[str] = []
+
+    def mine(_task: TaskView, view: NodeView) -> str | None:
+        asked.append(view.name)
+        return "not mine" if view.name == "b" else None
+
+    filters = Filters({"mine": mine})
+    assert filters.refusal(task(cpu=9), node("a")) is not None
+    assert asked == []
+    assert filters.refusal(task(), node("a")) is None
+    assert filters.admit(task(), node("a"))
+    assert filters.refusal(task(), node("b")) == Refusal("mine", "not mine", passing=True)
+    assert not filters.admit(task(), node("b"))
+    with pytest.raises(UsageError, match='a filter called "held" is built in; give yours another name'):
+        Filters({"held": mine})
+
+
+def test_a_filter_of_ones_own_that_gives_neither_text_nor_none_is_named():
+    filters = Filters({"mine": lambda task, node: 7})  # type: ignore[arg-type, return-value]
+    with pytest.raises(PluginError, match="filter mine returned 7 for node a, neither text nor None"):
+        filters.admit(task(), node("a"))

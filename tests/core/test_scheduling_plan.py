@@ -215,6 +215,36 @@ def test_asking_gives_the_node_and_its_cost():
     assert isinstance(cost, float)
 
 
+def test_a_stranger_behind_all_that_were_offered_is_one_too():
+    class Last(Scheduler):
+        def candidates(self, task: TaskView, nodes: Sequence[NodeView]) -> Sequence[NodeView]:
+            return [node("stranger", index=7)]
+
+    with pytest.raises(PluginError, match="or others"):
+        ask(Last(), task(), [node("a")])
+
+
+def test_some_of_the_nodes_that_were_offered_are_candidates_in_any_order():
+    class Backwards(Scheduler):
+        def candidates(self, task: TaskView, nodes: Sequence[NodeView]) -> Sequence[NodeView]:
+            return list(reversed(nodes))
+
+    nodes = cluster([node("a"), node("b")]).nodes
+    assert ask(Backwards(), task(), nodes) == (nodes[0], 0.0)
+
+
+def test_a_strategy_that_scores_all_nodes_at_once_is_asked_by_the_index_too():
+    class Scores(Scheduler):
+        depends_on = "node"
+
+        def score(self, task: TaskView, nodes: Sequence[NodeView]) -> Sequence[float]:
+            return [float(node.tasks) for node in nodes]
+
+    tasks = [task(f"t{at}", order=at) for at in range(3)]
+    plan = make_plan(cluster([node("a", tasks=1), node("b")]), [tasks], Scores())
+    assert decisions(plan) == [("t0", "b"), ("t1", "a"), ("t2", "b")]
+
+
 def test_asking_a_faulty_strategy_raises():
     with pytest.raises(PluginError, match="no candidate"):
         ask(ForeignPick(), task("bad"), [node("a")])

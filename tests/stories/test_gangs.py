@@ -71,6 +71,16 @@ def test_members_that_want_what_cannot_be_wait_together():
     assert set(world.states("gang").values()) == {"RUNNING"}
 
 
+def test_members_that_would_have_to_be_tried_again_and_again_wait(monkeypatch):
+    monkeypatch.setattr("minorch.scheduling.plan._MOST_ROUNDS", 2)
+    chain = [sleeper(f"t{at}", affinity=[Affinity.near(task=f"t{at + 1}")]) for at in range(4)]
+    world = World("a")
+    world.submit(gang("gang", *chain, sleeper("t4")))
+    assert set(world.states("gang").values()) == {"PENDING"}
+    world.submit(gang("other", *chain[:1], sleeper("t1")))
+    assert set(world.states("other").values()) == {"RUNNING"}
+
+
 def test_a_gang_spread_over_zones_is_spread():
     world = World(*(machine(f"{zone}{at}", labels={"zone": zone}) for zone in "xy" for at in range(2)))
     world.submit(gang("gang", sleeper(spread_over=[SpreadOver("zone")], completions=6)))
@@ -149,6 +159,7 @@ class Notes(Scheduler):
         self.by_node: dict[str, list[str]] = {}
         self.seen: set[str] = set()
         self.pairs = (["never"], 1)
+        self.same = self.names
         self.begun = False
 
     def begin(self, cluster: ClusterView) -> None:

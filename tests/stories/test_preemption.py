@@ -193,6 +193,18 @@ def test_a_room_whose_task_was_forgotten_is_given_up_without_a_word():
     assert world.states("low") == {"sleep": "RUNNING"}
 
 
+def test_in_a_plan_for_a_job_in_place_of_the_one_it_is_made_for_the_room_is_free():
+    world = preempting("a")
+    world.submit(low(2, cpu=2))
+    world.submit(high())
+    world.machines["a"].exit(world.machines["a"].live[0], 143)
+    world.run()
+    assert world.states("high") == {"sleep": "PENDING"}
+    planned = world.manager.plan(high(cpu=2), world.now)
+    assert [placement.node for placement in planned.placements] == ["a"]
+    assert world.manager._planner.holds.node_for(world.task(job="high").id) == "a"
+
+
 def test_two_of_one_line_have_rooms_made_on_two_nodes_and_neither_waits_for_the_other():
     world = preempting("a", "b")
     world.submit(low(2))

@@ -165,3 +165,19 @@ def test_more_of_those_that_are_passed_over_than_are_looked_at_wait_for_the_next
     assert world.states("db") == {"sleep": "PENDING"}
     world.exit(job="picky")
     assert world.states("db") == {"sleep": "RUNNING"}
+
+
+def test_one_of_them_that_a_room_is_kept_for_speaks_for_nobody_else():
+    config = ManagerConfig(reserve_after_s=10.0)
+    world = World("a", "b", manager_config=config)
+    picky = sleeper("picky", affinity=[Affinity.apart(job="web")])
+    world.submit(Job("picky", [picky]))
+    world.submit(Job("block", [sleeper(resources=WHOLE, constraints=["node.name == b"])]))
+    world.submit(Job("web", [sleeper(resources=HALF, completions=3)]))
+    world.pass_time(11)
+    assert world.kinds().count("room_kept") == 1
+    world.submit(Job("more", [sleeper(resources=HALF)]))
+    world.pass_time(5)
+    assert set(world.states("web").values()) == {"PENDING"}
+    world.exit(job="block")
+    assert sorted(world.states("web").values()) == ["PENDING", "RUNNING", "RUNNING"]

@@ -328,7 +328,7 @@ class Planner:
             if line is not None:
                 self.blocked.pop(line, None)
             task = state.tasks.get(hold.task_id)
-            if task is not None:  # its job may be forgotten
+            if task is not None:  # in a rehearsal its job may be gone
                 state.log("room_given_up", now, task=task, node=hold.node, detail=words)
 
     def _reserve(self, desk: Desk, lines: Sequence[Line], now: float) -> None:
@@ -401,17 +401,11 @@ class Planner:
             start = since[line] = self._infeasible_since.get(line, now)
             due = start + desk.config.unschedulable_after_s
             if due <= now:
-                self._fail_line(desk, line, self._why_blocked(misfit), now)
+                self._fail_line(desk, line, str(board.why_blocked(misfit)), now)
             elif line not in self._infeasible_since:
                 desk.timers.add(due, "plan")
         self._infeasible_since = since
         self._reserve(desk, waiting, now)
-
-    def _why_blocked(self, task: TaskView) -> str:
-        try:
-            return str(self.board.why_blocked(task))
-        except PluginError as error:  # a filter of one's own, on a node that could not take the task anyway
-            return f"no node could hold it even when empty; {error}"
 
     def _misfit(self, desk: Desk, line: Line) -> TaskView | None:
         """A task of a line that no node could hold even when empty, if the line does not wait for one."""

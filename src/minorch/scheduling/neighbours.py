@@ -20,6 +20,7 @@ from minorch.state.shape import TaskGroup
 __all__ = ["Neighbourhood", "Tally", "is_local", "place_of", "prefers"]
 
 _NODE: Final = "node"
+_MOST_KNOWN: Final = 4096
 
 
 def place_of(node: NodeView, topology: str) -> Hashable:
@@ -73,7 +74,7 @@ class Tally:
         for group, tasks in node.groups.items():
             counted = self._known.get(group)
             if counted is None:
-                if len(self._known) > 4096:
+                if len(self._known) > _MOST_KNOWN:
                     self._known.clear()
                 counted = self._known[group] = self._counts(group)
             count += tasks if counted else 0

@@ -340,7 +340,8 @@ def make_plan(
             continue
         out = planning.board.stands_out(task)
         if out:  # those behind it, of other groups, may go where it may not
-            planning.passed[task.group] = None
+            if task.kept_node < 0:  # which is apart from its line, and speaks for nobody there
+                planning.passed[task.group] = None
             waiting.advance()
         if residents is not None and planning.board.is_local(task):
             planning.preempt([task] if out else waiting.take_group(_MOST_PREEMPTING), residents)
