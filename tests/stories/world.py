@@ -222,8 +222,10 @@ class Machine:
             self.tell(Seen(status=self.runs[key]))
 
     def vanish(self, key: RunKey) -> None:
-        """Somebody else removes a run."""
-        self.vanished.add(key)
+        """Somebody else removes a run; of those before it there is no trace any more either."""
+        self.vanished |= {
+            other for other in self.started if (other.task_id, other.attempt) == (key.task_id, key.attempt)
+        }
         del self.runs[key]
 
     def asked_for(self, kind: type[Action]) -> int:
