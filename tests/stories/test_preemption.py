@@ -114,7 +114,7 @@ def test_the_room_is_kept_for_the_one_it_is_made_for():
     world.submit(high())
     world.machines["a"].exit(world.machines["a"].live[0], 0)
     world.run()
-    world.submit(Job("small", [sleeper(resources=Resources(cpu=1))], priority=9))
+    world.submit(Job("small", [sleeper(resources=Resources(cpu=1))], priority=5))
     assert world.states("small") == {"sleep": "PENDING"}
     explained = world.manager.explain(world.task(job="small").id, world.now)
     assert "1 node: kept free for another task" in str(explained)

@@ -10,7 +10,7 @@ import copy
 import functools
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -42,6 +42,9 @@ if TYPE_CHECKING:
     from random import Random
 
 __all__ = ["Planner", "node_view", "task_view"]
+
+_MOST_PASSING: Final = 64
+"""How many tasks, in turn, are looked at to go before one that a node is reserved for."""
 
 
 def node_view(entry: NodeEntry, held_for: str = "") -> NodeView:
@@ -100,6 +103,15 @@ def _has_room(entry: NodeEntry, task: TaskView) -> bool:
 def _making_s(desk: Desk) -> float:
     """How long a room is kept that is being made; longer if those who make room take longer."""
     return max(desk.config.reserve_for_s, desk.config.lease_s)
+
+
+def _turn(desk: Desk, task: TaskRecord) -> tuple[float, int]:
+    """Whose turn it is, as :func:`~minorch.scheduling.make_plan` has it: the lowest first."""
+    return task.submitted_at - _priority(desk, task) * desk.config.ageing_s, task.order
+
+
+def _priority(desk: Desk, task: TaskRecord) -> int:
+    return desk.state.jobs[task.job_id].job.priority
 
 
 def _staying(state: ClusterState, node: NodeView) -> NodeView:
@@ -273,14 +285,17 @@ class Planner:
                 continue
             place(desk, state.tasks[task.id], placement.node, now)
             hold = self.holds.give_up(task.id)
-            if hold is not None:
+            if hold is not None:  # what it leaves is for others
                 disputed[hold.node] = None
+                self.board.update(msgspec.structs.replace(self.board.named(hold.node), held_for=""))
+                desk.plan_due = True
         # The board shows every placement; where the tables differ, they are right.
         state.changed_nodes.clear()
         state.changed_nodes.update(disputed)
         for preemption in plan.preemptions:
             task_id = preemption.task.id
-            self._keep(desk, task_id, preemption.node, "room is made for it", _making_s(desk), now)
+            hold = Hold(task_id, preemption.node, now, now + _making_s(desk), made=True)
+            self._keep(desk, hold, "room is made for it", now)
             for victim in preemption.victims:
                 move_away(desk, state.tasks[victim.task.id], now, room_for=task_id)
 
@@ -293,14 +308,14 @@ class Planner:
                 room_for = desk.state.tasks[task_id].room_for
                 if room_for in desk.queue:
                     until = now + _making_s(desk)
-                    self.holds.keep(Hold(room_for, name, now, until))
+                    self.holds.keep(Hold(room_for, name, now, until, made=True))
                     desk.timers.add(until, "plan")
 
-    def _keep(self, desk: Desk, task_id: str, node: str, why: str, for_s: float, now: float) -> None:
-        self.holds.keep(Hold(task_id, node, now, now + for_s))
-        desk.timers.add(now + for_s, "plan")
-        desk.state.changed_nodes[node] = None
-        desk.state.log("room_kept", now, task=desk.state.tasks[task_id], node=node, detail=why)
+    def _keep(self, desk: Desk, hold: Hold, why: str, now: float) -> None:
+        self.holds.keep(hold)
+        desk.timers.add(hold.until, "plan")
+        desk.state.changed_nodes[hold.node] = None
+        desk.state.log("room_kept", now, task=desk.state.tasks[hold.task_id], node=hold.node, detail=why)
 
     def _give_up_holds(self, desk: Desk, now: float) -> None:
         """Give up what is kept for a task that does not wait, on a node that takes none, or in vain."""
@@ -346,7 +361,7 @@ class Planner:
                 and now >= since + config.reserve_after_s
                 and self.holds.node_for(first.id) is None
             ):
-                due.append((first.submitted_at - line.priority * config.ageing_s, first.order, line))
+                due.append((*_turn(desk, first), line))
         for _, _, line in sorted(due, key=lambda row: row[:2]):
             if 8 * len(self.holds) >= len(nodes):
                 return
@@ -359,10 +374,39 @@ class Planner:
             if node is None:
                 self._wait_anew(desk, line, first.id, now)
                 continue
-            self._keep(
-                desk, first.id, node.name, f"it has waited for {now - since:.0f} s", config.reserve_for_s, now
-            )
+            hold = Hold(first.id, node.name, now, now + config.reserve_for_s)
+            self._keep(desk, hold, f"it has waited for {now - since:.0f} s", now)
             self.board.update(msgspec.structs.replace(node, held_for=first.id))
+
+    def _let_pass(self, desk: Desk, lines: Sequence[Line], now: float) -> None:
+        """Have a reserved node take first what matters more than the task it waits for, and fits now."""
+        state, board = desk.state, self.board
+        reserved = [hold for hold in self.holds if not hold.made]
+        if not reserved:
+            return
+        firsts = [state.tasks[next(desk.queue.waiting(line))] for line in lines if not line.gang]
+        firsts = [task for task in firsts if self.holds.node_for(task.id) is None]
+        firsts.sort(key=functools.partial(_turn, desk))
+        del firsts[_MOST_PASSING:]
+        for hold in reserved:
+            big = state.tasks[hold.task_id]
+            turn, waiting = _turn(desk, big), _priority(desk, big)
+            node = msgspec.structs.replace(board.named(hold.node), held_for="")
+            for task in firsts:
+                if _turn(desk, task) >= turn:
+                    break
+                if _priority(desk, task) > waiting and self._fits(self.task_view(state, task), node):
+                    firsts.remove(task)
+                    self.holds.keep(Hold(task.id, hold.node, now, now + desk.config.lease_s))
+                    state.changed_nodes[hold.node] = None
+                    desk.plan_due = True
+                    break
+
+    def _fits(self, task: TaskView, node: NodeView) -> bool:
+        try:
+            return self.board.filters.admit(task, node) and self.board.around(task)(node) is None
+        except PluginError:  # a filter of one's own failed, which is told when it decides about a placement
+            return False
 
     def _wait_anew(self, desk: Desk, line: Line, task_id: str, now: float) -> float:
         self._blocked_since[line] = (task_id, now)
@@ -405,6 +449,7 @@ class Planner:
             elif line not in self._infeasible_since:
                 desk.timers.add(due, "plan")
         self._infeasible_since = since
+        self._let_pass(desk, waiting, now)
         self._reserve(desk, waiting, now)
 
     def _misfit(self, desk: Desk, line: Line) -> TaskView | None:
