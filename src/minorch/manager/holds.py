@@ -21,8 +21,6 @@ class Hold(NamedTuple):
     since: float
     """Seconds since 1970."""
     until: float
-    made: bool = False
-    """Whether others are moved aside there for the task."""
 
 
 class Holds:

@@ -10,7 +10,7 @@ import copy
 import functools
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -42,9 +42,6 @@ if TYPE_CHECKING:
     from random import Random
 
 __all__ = ["Planner", "node_view", "task_view"]
-
-_MOST_PASSING: Final = 64
-"""How many tasks, in turn, are looked at to go before one that a node is reserved for."""
 
 
 def node_view(entry: NodeEntry, held_for: str = "") -> NodeView:
@@ -107,11 +104,8 @@ def _making_s(desk: Desk) -> float:
 
 def _turn(desk: Desk, task: TaskRecord) -> tuple[float, int]:
     """Whose turn it is, as :func:`~minorch.scheduling.make_plan` has it: the lowest first."""
-    return task.submitted_at - _priority(desk, task) * desk.config.ageing_s, task.order
-
-
-def _priority(desk: Desk, task: TaskRecord) -> int:
-    return desk.state.jobs[task.job_id].job.priority
+    priority = desk.state.jobs[task.job_id].job.priority
+    return task.submitted_at - priority * desk.config.ageing_s, task.order
 
 
 def _staying(state: ClusterState, node: NodeView) -> NodeView:
@@ -294,7 +288,7 @@ class Planner:
         state.changed_nodes.update(disputed)
         for preemption in plan.preemptions:
             task_id = preemption.task.id
-            hold = Hold(task_id, preemption.node, now, now + _making_s(desk), made=True)
+            hold = Hold(task_id, preemption.node, now, now + _making_s(desk))
             self._keep(desk, hold, "room is made for it", now)
             for victim in preemption.victims:
                 move_away(desk, state.tasks[victim.task.id], now, room_for=task_id)
@@ -308,7 +302,7 @@ class Planner:
                 room_for = desk.state.tasks[task_id].room_for
                 if room_for in desk.queue:
                     until = now + _making_s(desk)
-                    self.holds.keep(Hold(room_for, name, now, until, made=True))
+                    self.holds.keep(Hold(room_for, name, now, until))
                     desk.timers.add(until, "plan")
 
     def _keep(self, desk: Desk, hold: Hold, why: str, now: float) -> None:
@@ -378,36 +372,6 @@ class Planner:
             self._keep(desk, hold, f"it has waited for {now - since:.0f} s", now)
             self.board.update(msgspec.structs.replace(node, held_for=first.id))
 
-    def _let_pass(self, desk: Desk, lines: Sequence[Line], now: float) -> None:
-        """Have a reserved node take first what matters more than the task it waits for, and fits now."""
-        state, board = desk.state, self.board
-        reserved = [hold for hold in self.holds if not hold.made]
-        if not reserved:
-            return
-        firsts = [state.tasks[next(desk.queue.waiting(line))] for line in lines if not line.gang]
-        firsts = [task for task in firsts if self.holds.node_for(task.id) is None]
-        firsts.sort(key=functools.partial(_turn, desk))
-        del firsts[_MOST_PASSING:]
-        for hold in reserved:
-            big = state.tasks[hold.task_id]
-            turn, waiting = _turn(desk, big), _priority(desk, big)
-            node = msgspec.structs.replace(board.named(hold.node), held_for="")
-            for task in firsts:
-                if _turn(desk, task) >= turn:
-                    break
-                if _priority(desk, task) > waiting and self._fits(self.task_view(state, task), node):
-                    firsts.remove(task)
-                    self.holds.keep(Hold(task.id, hold.node, now, now + desk.config.lease_s))
-                    state.changed_nodes[hold.node] = None
-                    desk.plan_due = True
-                    break
-
-    def _fits(self, task: TaskView, node: NodeView) -> bool:
-        try:
-            return self.board.filters.admit(task, node) and self.board.around(task)(node) is None
-        except PluginError:  # a filter of one's own failed, which is told when it decides about a placement
-            return False
-
     def _wait_anew(self, desk: Desk, line: Line, task_id: str, now: float) -> float:
         self._blocked_since[line] = (task_id, now)
         desk.timers.add(now + desk.config.reserve_after_s, "plan")
@@ -449,7 +413,6 @@ class Planner:
             elif line not in self._infeasible_since:
                 desk.timers.add(due, "plan")
         self._infeasible_since = since
-        self._let_pass(desk, waiting, now)
         self._reserve(desk, waiting, now)
 
     def _misfit(self, desk: Desk, line: Line) -> TaskView | None:
