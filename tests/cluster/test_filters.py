@@ -51,7 +51,7 @@ def test_one_that_fails_spoils_the_task_it_was_asked_about_and_says_where(schedu
         assert "filter picky raised KeyError for node worker-1" in bad.tasks["bad"].message
         assert "job bad" not in bad.tasks["bad"].message
         assert "bad/bad" in bad.tasks["bad"].message
-        assert "filter picky returned 7 for node worker-1" in odd.tasks["odd"].message
+        assert odd.tasks["odd"].message.startswith("filter picky returned 7 for node worker-1")
 
 
 @pytest.mark.parametrize(

@@ -43,8 +43,8 @@ def test_a_plan_reads_as_text_and_is_plain_data():
         "    a on n1, cost 0.5",
         "  not placed:",
         "    b: 1 node: cordoned",
-        "  made room for:",
-        "    b on n1, once low/x, low/y made room",
+        "  would take the room of others:",
+        "    b on n1, in place of low/x, low/y",
     ]
     assert plan.to_dict()["preempted"] == [{"task": "b", "node": "n1", "moved": ["low/x", "low/y"]}]
 

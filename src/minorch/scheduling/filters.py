@@ -278,17 +278,15 @@ def _ask(name: str, objects: CustomFilter, task: TaskView, node: NodeView) -> st
     try:
         words = objects(task, node)
     except Exception as error:
-        raise FilterFault(name, node.name, error) from error
+        words = f"filter {name} raised {type(error).__name__} for node {node.name}: {error}"
+        raise FilterFault(words[:1000]) from error
     if words is None or isinstance(words, str):
         return words
-    raise PluginError(f"filter {name} returned {words!r:.40} for node {node.name}, neither text nor None")
+    raise FilterFault(f"filter {name} returned {words!r:.40} for node {node.name}, neither text nor None")
 
 
 class FilterFault(PluginError):
-    """A filter of one's own raised; the cause is its own error."""
-
-    def __init__(self, name: str, node: str, cause: BaseException) -> None:
-        super().__init__(f"filter {name} raised {type(cause).__name__} for node {node}: {cause}"[:1000])
+    """A filter of one's own raised, or returned neither text nor None; the message names it and the node."""
 
 
 def refusal(task: TaskView, node: NodeView) -> Refusal | None:

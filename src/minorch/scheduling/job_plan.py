@@ -55,7 +55,7 @@ class PlannedPreemption(msgspec.Struct, frozen=True, kw_only=True):
     """Who would be stopped there and placed anew: job and instance name."""
 
     def __str__(self) -> str:
-        return f"{self.task} on {self.node}, once {', '.join(self.moved)} made room"
+        return f"{self.task} on {self.node}, in place of {', '.join(self.moved)}"
 
 
 class JobChanges(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,7 +144,7 @@ class JobPlan(msgspec.Struct, frozen=True, kw_only=True):
         for title, rows in (
             ("placed", self.placements),
             ("not placed", self.waiting),
-            ("made room for", self.preempted),
+            ("would take the room of others", self.preempted),
         ):
             if rows:
                 lines.append(f"  {title}:")
