@@ -344,7 +344,8 @@ class Board:
         most = max(_LEAST_SHAPES, _MOST_ENTRIES // (1 + len(self.nodes)))
         while len(self._looks) >= most:
             self._looks.popitem(last=False)
-        look = Feasible(self, task) if scheduler is None else Cheapest(self, task, scheduler)
+        nodes, admits = self.nodes, self.admits(task)
+        look = Feasible(nodes, admits) if scheduler is None else Cheapest(nodes, admits, task, scheduler)
         look.catch_up(range(len(self.nodes)))
         look.at = len(self._log)
         self._looks[key] = look

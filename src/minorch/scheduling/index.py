@@ -13,13 +13,10 @@ import bisect
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import attrgetter
-from typing import TYPE_CHECKING, Final, overload
+from typing import Final, overload
 
 from minorch.scheduling.scheduler import Scheduler, cost_of
 from minorch.scheduling.view import NodeView, TaskView
-
-if TYPE_CHECKING:
-    from minorch.scheduling.board import Board
 
 __all__ = ["Cheapest", "Feasible", "Indices", "NodeList"]
 
@@ -148,26 +145,31 @@ class NodeList(Sequence[NodeView]):
 
 
 class Feasible:
-    """The nodes that could take tasks of one shape."""
+    """The nodes that could take tasks of one shape.
 
-    __slots__ = ("_admits", "_board", "_indices", "_known", "at")
+    Args:
+        nodes: all nodes by index, as they are now and will be.
+        admits: whether a node could take such a task.
+    """
 
-    def __init__(self, board: Board, task: TaskView) -> None:
+    __slots__ = ("_admits", "_indices", "_known", "_nodes", "at")
+
+    def __init__(self, nodes: Sequence[NodeView], admits: Callable[[NodeView], bool]) -> None:
         self.at = 0
         """How much of the board's log was read."""
-        self._board = board
-        self._admits = board.admits(task)
+        self._nodes = nodes
+        self._admits = admits
         self._known = bytearray()
         """By index: whether the node is among them."""
         self._indices = Indices()
 
     def nodes(self) -> NodeList:
         """All of them; valid until the board changes."""
-        return NodeList(self._board.nodes, self._indices)
+        return NodeList(self._nodes, self._indices)
 
     def catch_up(self, changed: Iterable[int]) -> None:
         """Look again at the nodes with these indices."""
-        nodes, known, admits, indices = self._board.nodes, self._known, self._admits, self._indices
+        nodes, known, admits, indices = self._nodes, self._known, self._admits, self._indices
         known.extend(bytes(len(nodes) - len(known)))
         for index in changed:
             node = nodes[index]
@@ -184,19 +186,26 @@ class Cheapest:
     """The nodes that could take tasks of one shape, the cheapest first and of equals the lower index.
 
     Args:
-        board: the nodes.
+        nodes: all nodes by index, as they are now and will be.
+        admits: whether a node could take such a task.
         task: any task of the shape.
         scheduler: the strategy, whose costs depend on the node, or on the job and the node.
     """
 
-    __slots__ = ("_admits", "_board", "_cost", "_costs", "_heap", "_task", "at")
+    __slots__ = ("_admits", "_cost", "_costs", "_heap", "_nodes", "_task", "at")
 
-    def __init__(self, board: Board, task: TaskView, scheduler: Scheduler) -> None:
+    def __init__(
+        self,
+        nodes: Sequence[NodeView],
+        admits: Callable[[NodeView], bool],
+        task: TaskView,
+        scheduler: Scheduler,
+    ) -> None:
         self.at = 0
         """How much of the board's log was read."""
-        self._board = board
+        self._nodes = nodes
         self._task = task
-        self._admits = board.admits(task)
+        self._admits = admits
         self._cost: Callable[[TaskView, NodeView], float] = cost_of(scheduler)
         self._costs: list[float | None] = []
         """By index: what the node costs; None: it is not feasible."""
@@ -208,7 +217,7 @@ class Cheapest:
         Raises:
             PluginError: a cost is not a finite number.
         """
-        nodes, costs, heap, task = self._board.nodes, self._costs, self._heap, self._task
+        nodes, costs, heap, task = self._nodes, self._costs, self._heap, self._task
         admits, cost_there, push = self._admits, self._cost, heapq.heappush
         costs.extend([None] * (len(nodes) - len(costs)))
         building = not heap
@@ -237,7 +246,7 @@ class Cheapest:
             cost, index = heap[0]
             if costs[index] != cost:
                 heapq.heappop(heap)
-            elif avoid and self._board.nodes[index].name in avoid:
+            elif avoid and self._nodes[index].name in avoid:
                 passed.append(heapq.heappop(heap))
             else:
                 found = heap[0]
