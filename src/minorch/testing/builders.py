@@ -13,7 +13,7 @@ from random import Random
 
 import msgspec
 
-from minorch.model import Node, NodeStats, Port, Task
+from minorch.model import Affinity, Node, NodeStats, Port, SpreadOver, Task
 from minorch.resources import Resources
 from minorch.scheduling.view import ClusterView, NodeView, TaskView
 
@@ -94,9 +94,14 @@ def task(
     avoid: Iterable[str] = (),
     constraints: Sequence[str] = (),
     tolerations: Sequence[str] = (),
+    preferences: Mapping[str, int] | None = None,
+    affinity: Sequence[Affinity] = (),
+    spread_over: Sequence[SpreadOver] = (),
     ports: Sequence[Port] = (),
     runtime: str | None = None,
+    platform: str | None = None,
     labels: Mapping[str, str] | None = None,
+    priority: int = 0,
     **custom: float,
 ) -> TaskView:
     """Return a task that waits for a node. Its id and its job's follow from the names.
@@ -110,10 +115,15 @@ def task(
         order: its turn; lower comes first.
         avoid: nodes where it failed before.
         constraints: what it asks of its node's labels.
+        preferences: what it would like them to say, each with its weight.
+        affinity: which tasks it is to be near, or apart from.
+        spread_over: over which places its instances are to be spread.
         tolerations: taints that it puts up with.
         ports: ports that it listens on.
         runtime: the runtime that its node must have.
+        platform: the platform that its node must have.
         labels: its own labels.
+        priority: its job's.
         custom: how much of other resources, such as ``gpu=1``.
     """
     return TaskView(
@@ -121,6 +131,7 @@ def task(
         name=name,
         job_id=identity(job),
         job=job,
+        priority=priority,
         order=order,
         avoid=frozenset(avoid),
         task=Task(
@@ -128,6 +139,10 @@ def task(
             command=["true"],
             resources=Resources(cpu=cpu, memory=memory, disk=disk, **custom),
             constraints=constraints,
+            preferences=preferences or {},
+            affinity=affinity,
+            spread_over=spread_over,
+            platform=platform,
             tolerations=tolerations,
             ports=ports,
             runtime=runtime,
