@@ -221,7 +221,7 @@ class Planner:
     def _groups(self, desk: Desk) -> list[Iterator[TaskView]]:
         """The waiting tasks of every line that a change may have helped since it was last tried."""
         queue, board, state = desk.queue, self.board, desk.state
-        kept = {hold.task_id for hold in self.holds if hold.task_id in queue}
+        kept = dict.fromkeys(hold.task_id for hold in self.holds if hold.task_id in queue)
         groups = [
             (
                 self.task_view(state, state.tasks[task_id])
