@@ -85,6 +85,9 @@ class Assign(msgspec.Struct, frozen=True, kw_only=True, tag="assign", omit_defau
     incarnation: str = ""
     heard: int = 0
     """The highest report of that incarnation that the manager has merged and made durable."""
+    lease_s: float = 0.0
+    """A worker that the manager does not hear of for so long is lost. Counted from when it sent the report
+    ``heard``, less what clocks may drift, it begins nothing after that; 0: the manager does not say."""
 
 
 class Observed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -149,6 +152,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, tag="report", omit_defau
     engine_ok: bool = True
     """Whether its runtime answers. If not, nothing is known about its tasks, and no new ones should come."""
     engine_message: str = ""
+    renew: bool = False
+    """Whether it asks for an answer although it tells nothing new: it has something that has not begun, which
+    it may begin only as long as it knows that the manager hears it."""
 
 
 Message = Assign | Report

@@ -230,6 +230,7 @@ ASSIGNS = st.builds(
     released=st.lists(st.tuples(IDS, COUNTS), max_size=2).map(tuple),
     incarnation=st.just("") | IDS,
     heard=COUNTS,
+    lease_s=SECONDS,
 )
 OBSERVED = st.builds(
     Observed,
@@ -261,5 +262,6 @@ REPORTS = st.builds(
     task_stats=st.lists(st.tuples(IDS, TASK_STATS), max_size=2).map(tuple),
     engine_ok=st.booleans(),
     engine_message=TEXT,
+    renew=st.booleans(),
 )
 MESSAGES: st.SearchStrategy[Message] = st.one_of(ASSIGNS, REPORTS)

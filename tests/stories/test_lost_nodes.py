@@ -106,6 +106,12 @@ def test_a_node_that_is_lost_twice_returns_twice():
     world.start_manager()
     world.pass_time(100)
     assert len(world.desk.timers._heap) == 1, "one lease, one timer"
+    a.deaf = True
+    world.pass_time(20)
+    world.start_manager()
+    a.deaf = False
+    world.pass_time(100)
+    assert [kind for _, _, kind, _ in world.desk.timers._heap].count("lease") == 1
 
 
 def test_only_the_latest_attempts_are_remembered():

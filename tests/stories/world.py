@@ -128,6 +128,7 @@ class Machine:
     def _do(self, action: Action) -> None:
         match action:
             case Start():
+                self.world.check_counted_on(self, action.key)
                 self.pending.append(action)
                 if not self.slow:
                     self.answer_starts()
@@ -422,6 +423,15 @@ class World:
             for live in other.live:
                 if live.task_id == key.task_id and not {live.attempt, key.attempt} & lost:
                     raise AssertionError(f"{live} runs on {other.node.name} while {key} starts")
+
+    def check_counted_on(self, machine: Machine, key: RunKey) -> None:
+        """Nothing that never ran is begun by a worker after its manager gave up on it."""
+        if any(other[:2] == key[:2] for other in machine.started):
+            return
+        task = self.desk.state.tasks.get(key.task_id)
+        for attempt in task.attempts if task is not None else ():
+            if attempt.number == key.attempt and attempt.reason is Reason.NODE_LOST:
+                raise AssertionError(f"{key} is begun on {machine.node.name}, which was given up")
 
     # -- what stories ask -------------------------------------------------------------------
 

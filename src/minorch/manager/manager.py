@@ -92,6 +92,8 @@ class Manager:
         if state is None:
             meta = MetaRecord(cluster_id=cluster_id or ids(), epoch=0)
             state = ClusterState(meta, most_events=most, by_task=by_task)
+        # An earlier manager may have given longer leases: a worker that did not hear of this one counts on its.
+        state.meta.lease_s = max(config.lease_s, state.meta.lease_s)
         state.meta.epoch += 1
         state.touch_meta()
         self._ids = ids
@@ -101,8 +103,11 @@ class Manager:
         self._answers = Answers(self._planner)
         lifecycle.resume(self._desk, now)
         self._planner.resume(self._desk, now)
-        for name in state.nodes:
-            self._desk.timers.add(now + config.lease_s, "lease", name)
+        for name, entry in state.nodes.items():
+            if not entry.record.lost:
+                self._desk.timers.add(now + state.meta.lease_s, "lease", name)
+        if state.meta.lease_s > config.lease_s:
+            self._desk.timers.add(now + state.meta.lease_s, "leases over")
         state.log("manager_started", now, detail=f"epoch {state.meta.epoch}")
 
     @property
@@ -173,6 +178,9 @@ class Manager:
                 case ("deadline", job_id):
                     if job_id in desk.state.jobs:
                         lifecycle.stop_job(desk, desk.state.jobs[job_id], Reason.DEADLINE, now)
+                case ("leases over", _):
+                    desk.state.meta.lease_s = desk.config.lease_s
+                    desk.state.touch_meta()
                 case _:  # "plan"
                     desk.plan_due = True
 
@@ -251,8 +259,6 @@ class Manager:
     def _check_lease(self, entry: NodeEntry, now: float) -> None:
         """Declare a worker lost if its lease has run out; otherwise look again when it does."""
         desk, record = self._desk, entry.record
-        if record.lost:
-            return
         due = entry.heard_at + desk.config.lease_s
         if now < due:
             desk.timers.add(due, "lease", record.node.name)
@@ -272,7 +278,11 @@ class Manager:
         messages = []
         for name in desk.talkative:
             message = desk.sessions[name].next_message(
-                self._assignment, cluster_id=self.cluster_id, epoch=self.epoch, now=now
+                self._assignment,
+                cluster_id=self.cluster_id,
+                epoch=self.epoch,
+                now=now,
+                lease_s=desk.config.lease_s,
             )
             if message is not None:
                 messages.append(message)

@@ -72,7 +72,7 @@ class Session:
         elif report.sequence <= self._sequence:
             return False
         self._sequence = report.sequence
-        if report.observed:
+        if report.observed or report.renew:
             self._reply_due = True
         self._note_confirmed(report.revision if report.epoch == epoch else 0, now)
         late = self._waiting_since is not None and now - self._waiting_since >= resend_s
@@ -106,9 +106,23 @@ class Session:
         self._confirmed = max(self._confirmed, revision)
 
     def next_message(
-        self, describe: Callable[[str, int], Assignment], *, cluster_id: str, epoch: int, now: float
+        self,
+        describe: Callable[[str, int], Assignment],
+        *,
+        cluster_id: str,
+        epoch: int,
+        now: float,
+        lease_s: float = 0.0,
     ) -> Assign | None:
-        """What to send now, or None; *describe* gives the assignment of a task's attempt."""
+        """What to send now, or None.
+
+        Args:
+            describe: gives the assignment of a task's attempt.
+            cluster_id: the manager's cluster.
+            epoch: the manager's own.
+            now: seconds since 1970.
+            lease_s: after so long without a report the worker is lost; 0: it is not told.
+        """
         if not self.connected:
             return None
         base: int | None = self._revision
@@ -138,4 +152,5 @@ class Session:
             released=released,
             incarnation=self._incarnation,
             heard=self._sequence,
+            lease_s=lease_s,
         )

@@ -43,6 +43,8 @@ class MetaRecord(msgspec.Struct, kw_only=True):
     next_job: int = 1
     next_order: int = 1
     next_node: int = 0
+    lease_s: float = 0.0
+    """The longest lease that a worker may still have, from this manager or one before it."""
 
 
 class AttemptRecord(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):

@@ -74,6 +74,7 @@ class Supervisor:
         local = LocalAttempt(entry.task_id, entry.attempt)
         local.assignment = entry
         local.run, local.begun = max(1, entry.run), entry.run
+        local.restarts = local.run - 1  # at most, as for what is adopted
         local.state = AttemptState.RUNNING if entry.run else AttemptState.SCHEDULED
         self.attempts[local.id] = local
         self._note(local)
@@ -202,7 +203,12 @@ class Supervisor:
         """A run was not started because that was called off in time."""
         self._starting.discard(key)
         local = self._local(key)
-        if local is not None and local.phase is Phase.STARTING:
+        if local is None or local.phase is not Phase.STARTING:
+            return
+        if local.desired == "run":  # it was called off because the worker was fenced
+            local.phase = Phase.WAITING
+            self._waiting[local.id] = None
+        else:
             self._finish(local, AttemptState.STOPPED, Reason.STOPPED, None, "", now)
 
     def progressed(self, key: RunKey, words: str) -> None:
@@ -442,18 +448,46 @@ class Supervisor:
         """Forget an attempt that no manager names, unless one does until then."""
         self._wake(local, at)
 
+    # -- the lease ----------------------------------------------------------------------------
+
+    @property
+    def unbegun(self) -> bool:
+        """Whether anything waits to be started or is being started."""
+        return bool(self._waiting or self._starting)
+
+    def call_off(self) -> None:
+        """Have nothing start that never ran; it waits again once that is answered."""
+        for local in self.attempts.values():
+            if local.phase is Phase.STARTING and not local.begun and local.desired == "run":
+                self.actions.append(Cancel(key=local.key))
+
     # -- the end of every turn ----------------------------------------------------------------
 
-    def work_off(self, *, engine_ok: bool) -> None:
-        """Start and remove as many as may be in the runtime's hands at once."""
-        while engine_ok and self._waiting and len(self._starting) < self._config.max_starting:
-            local = self.attempts[next(iter(self._waiting))]
+    def work_off(self, *, engine_ok: bool, fenced: bool = False) -> None:
+        """Start and remove as many as may be in the runtime's hands at once.
+
+        Args:
+            engine_ok: whether the runtime answers; if not, nothing is done.
+            fenced: start only what has run before.
+        """
+        while engine_ok and len(self._starting) < self._config.max_starting:
+            local = self._next(fenced=fenced)
+            if local is None:
+                break
             del self._waiting[local.id]
             self._start(local)
         while engine_ok and self._to_remove and len(self._removing) < self._config.max_removing:
             local = self.attempts[next(iter(self._to_remove))]
             del self._to_remove[local.id]
             self._remove(local)
+
+    def _next(self, *, fenced: bool) -> LocalAttempt | None:
+        """Whose turn to be started it is; None: nobody's."""
+        for attempt_id in self._waiting:
+            local = self.attempts[attempt_id]
+            if local.begun or not fenced:
+                return local
+        return None
 
     def _start(self, local: LocalAttempt) -> None:
         entry = local.assignment

@@ -33,6 +33,7 @@ from minorch.worker.facts import (
     Seen,
     Unreachable,
 )
+from minorch.worker.lease import Lease
 from minorch.worker.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -86,6 +87,10 @@ class Worker:
         self._epoch = self._revision = 0
         self._held_back: list[Assign] | None = []
         """Orders that arrived before the runtime's runs were known; None: they are known."""
+        self._lease = Lease()
+        self._fenced = True
+        self._renew_due = False
+        """Set by heartbeats, not by every report: an answer that cannot be applied is followed by a report."""
         self._sequence = 0
         self._unheard: dict[str, int] = {}
         """Attempts of which the manager may not know the latest, by the first report that told it."""
@@ -115,6 +120,14 @@ class Worker:
     def idle(self) -> bool:
         """Whether nothing of any attempt is left here."""
         return not self._attempts.attempts
+
+    @property
+    def fenced(self) -> bool:
+        """Whether it begins nothing new at present, for its manager may have placed all of it elsewhere.
+
+        As of the last :meth:`settle`. What runs goes on, and is started again where its policy says so.
+        """
+        return self._fenced
 
     # -- the entry points ---------------------------------------------------------------------
 
@@ -179,18 +192,27 @@ class Worker:
             self._list_due, self._listing = False, True
             self._attempts.asked += 1
             self._attempts.actions.append(ListRuns(asked=self._attempts.asked))
-        self._attempts.work_off(engine_ok=self._engine_ok)
+        self._check_lease(now)
+        self._attempts.work_off(engine_ok=self._engine_ok, fenced=self._fenced)
         actions = tuple(self._attempts.actions)
         self._attempts.actions.clear()
         report = self._report(now) if self._may_report(now) else None
         deadline = self._timers.next()
         assert deadline is not None  # the heartbeat is always among them
+        if self._attempts.unbegun and not self._fenced:
+            deadline = min(deadline, self._lease.ends_at)
         return WorkerStep(report=report, actions=actions, deadline=deadline)
 
     # -- orders -------------------------------------------------------------------------------
 
     def _take(self, assign: Assign, now: float) -> None:
         self._unheard = {key: told for key, told in self._unheard.items() if told > assign.heard}
+        self._follow(assign, now)
+        if assign.epoch == self._epoch and assign.revision <= self._revision:
+            # Else something is missing, perhaps that what waits here was placed elsewhere meanwhile.
+            self._lease.renew(assign.heard, assign.lease_s)
+
+    def _follow(self, assign: Assign, now: float) -> None:
         if (assign.epoch, assign.revision) <= (self._epoch, self._revision):
             return
         if assign.base is None:
@@ -223,6 +245,12 @@ class Worker:
         if local is not None:
             self._attempts.forget(local, now)
 
+    def _check_lease(self, now: float) -> None:
+        fenced = self._lease.over(now)
+        if fenced and not self._fenced:
+            self._attempts.call_off()
+        self._fenced = fenced
+
     # -- facts and timers ---------------------------------------------------------------------
 
     def _on_listed(self, fact: Listed, now: float) -> None:
@@ -254,7 +282,7 @@ class Worker:
     def _on_timer(self, timer: tuple[str, str], now: float) -> None:
         match timer:
             case ("heartbeat", _):
-                self._report_due = True
+                self._report_due = self._renew_due = True
                 self._timers.add(now + self._config.heartbeat_s, "heartbeat")
             case ("sample", _):
                 running = [
@@ -287,11 +315,13 @@ class Worker:
     def _report(self, now: float) -> Report:
         self._reported_at = now
         self._sequence += 1
+        self._lease.sent(self._sequence, now)
         attempts = self._attempts.attempts
         told = dict.fromkeys(attempts if self._full_due else self._attempts.changed, self._sequence)
         self._unheard.update(told)
         self._unheard = {key: told for key, told in self._unheard.items() if key in attempts}
         full, self._full_due, self._report_due = self._full_due, False, False
+        renew, self._renew_due = self._renew_due and self._attempts.unbegun, False
         self._attempts.changed.clear()
         task_stats = tuple(self._task_stats.items())
         self._task_stats = {}
@@ -309,6 +339,7 @@ class Worker:
             task_stats=task_stats,
             engine_ok=self._engine_ok,
             engine_message=self._engine_message,
+            renew=renew,
         )
 
     def _at(self, now: float) -> float:
