@@ -92,7 +92,7 @@ class Manager:
         if state is None:
             meta = MetaRecord(cluster_id=cluster_id or ids(), epoch=0)
             state = ClusterState(meta, most_events=most, by_task=by_task)
-        # An earlier manager may have given longer leases: a worker that did not hear of this one counts on its.
+        # An earlier manager may have given longer leases: a worker that did not hear of it counts on those.
         state.meta.lease_s = max(config.lease_s, state.meta.lease_s)
         state.meta.epoch += 1
         state.touch_meta()

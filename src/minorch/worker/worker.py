@@ -90,7 +90,7 @@ class Worker:
         self._lease = Lease()
         self._fenced = True
         self._renew_due = False
-        """Set by heartbeats, not by every report: an answer that cannot be applied is followed by a report."""
+        """Set by heartbeats, not by each report: an answer that cannot be applied is followed by a report."""
         self._sequence = 0
         self._unheard: dict[str, int] = {}
         """Attempts of which the manager may not know the latest, by the first report that told it."""
