@@ -119,6 +119,10 @@ class RuntimeHands:
             return key in self._cancelled
 
     def _remove(self, key: RunKey) -> Fact:
+        with self._lock:
+            if key in self._starting:  # or it would be there again afterwards, and run once more
+                self._cancelled.add(key)
+                return Removed(key=key, error="its start is still under way")
         try:
             self.runtime.remove(key)
         except EngineUnavailable as error:

@@ -1,0 +1,399 @@
+"""The driver in virtual time: one manager, its workers and their engines, and the messages between them.
+
+The manager and the workers are the real ones.  What their surroundings do to them, the conditions say; what
+happens, an observer is told.  There are no threads and no sleeping, and nothing depends on the machine that
+this runs on: the same conditions give the same history.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+from minorch.contracts import Change
+from minorch.errors import MinorchError, StoreError
+from minorch.manager import Manager, ManagerConfig, Step
+from minorch.messages import Assign, Report, decode, encode
+from minorch.model import Job, Node
+from minorch.scheduling import CustomFilter, Scheduler
+from minorch.simulation.agenda import Agenda
+from minorch.simulation.conditions import Conditions
+from minorch.simulation.engine import SimulatedEngine
+from minorch.simulation.observer import Observer
+from minorch.worker import Fact, Worker, WorkerConfig
+
+__all__ = ["ManagerProcess", "SimulatedCluster", "WorkerProcess"]
+
+Call = Callable[[Manager, float], object]
+Answered = Callable[[object], None]
+"""Gets what a call returned or raised, once that is durable; never called if the manager dies before."""
+
+_RETRY_S: Final = 1.0
+_A_MOMENT_S: Final = 1e-6
+"""Added to deadlines, so that a clock that is converted to and fro shows them as past."""
+
+
+class _Process:
+    """Something that takes in what has come for it, does its turn, and waits."""
+
+    def __init__(self, cluster: SimulatedCluster, name: str) -> None:
+        self.cluster = cluster
+        self.name = name
+        self.clock = cluster.conditions.clock(cluster.agenda, name)
+        self.lives = 0
+        """How often it was started. What was meant for an earlier life comes to nothing."""
+        self.frozen_until = 0.0
+        """It has no turn before that, in true time, as if it were stopped; what comes for it waits."""
+        self._wakes_at: float | None = None
+
+    def _wake_soon(self) -> None:
+        self._wake_at(self.cluster.agenda.now + self.cluster.conditions.pause_s(self.name))
+
+    def _wake_when(self, shown: float) -> None:
+        """Have a turn when its own clock shows this."""
+        self._wake_at(self.clock.true_time(shown) + _A_MOMENT_S)
+
+    def _wake_at(self, time: float) -> None:
+        time = max(time, self.cluster.agenda.now, self.frozen_until)
+        if self._wakes_at is not None and self._wakes_at <= time:
+            return
+        self._wakes_at, life = time, self.lives
+
+        def turn() -> None:
+            if self.lives != life or self._wakes_at != time:
+                self.cluster.agenda.steps -= 1  # nothing happened
+                return
+            self._wakes_at = None
+            if time < self.frozen_until:
+                self._wake_at(time)
+            else:
+                self._turn()
+
+        self.cluster.agenda.at(time, turn)
+
+    def _turn(self) -> None:
+        raise NotImplementedError
+
+
+class ManagerProcess(_Process):
+    """The process that the manager lives in: it commits before it sends, as every driver has to."""
+
+    def __init__(self, cluster: SimulatedCluster) -> None:
+        super().__init__(cluster, "manager")
+        self.manager: Manager | None = None
+        """None: it is not up."""
+        self.writing = False
+        """Whether a transaction is under way."""
+        self.faulty = False
+        """Whether the store could not be written when it was last tried. No turn follows until it can."""
+        self._reports: list[Report] = []
+        self._calls: list[tuple[Call, Answered | None]] = []
+        self._step: Step | None = None
+        """What is to be written, and then sent."""
+        self._unanswered: list[tuple[Answered | None, object]] = []
+
+    @property
+    def up(self) -> bool:
+        """Whether there is a manager."""
+        return self.manager is not None
+
+    def start(self) -> None:
+        """Start a manager from what was committed."""
+        cluster = self.cluster
+        self.lives += 1
+        self._wakes_at = None
+        self.manager = Manager(
+            scheduler=cluster.make_scheduler(),
+            ids=cluster.new_id,
+            random=random.Random(self.lives),
+            now=self.clock(),
+            rows=cluster.committed(),
+            cluster_id=cluster.cluster_id,
+            config=cluster.manager_config,
+            filters=cluster.filters,
+        )
+        cluster.observer.manager_started(self)
+        self._turn()
+
+    def crash(self, *, written: bool = False) -> None:
+        """Die; *written*: a transaction that is under way is durable all the same."""
+        if self.writing and written:
+            self._write()
+        self.lives += 1
+        self.manager = None
+        self.writing = self.faulty = False
+        self._step = None
+        for forgotten in (self._reports, self._calls, self._unanswered):
+            forgotten.clear()
+
+    def receive(self, report: Report) -> None:
+        """A report has arrived."""
+        if self.up:
+            self._reports.append(report)
+            self._wake_soon()
+
+    def call(self, change: Call, answered: Answered | None = None) -> None:
+        """Somebody calls an entry point."""
+        if self.up:
+            self._calls.append((change, answered))
+            self._wake_soon()
+
+    def _turn(self) -> None:
+        manager = self.manager
+        if manager is None or self.writing:  # what has come is taken in when that is done
+            return
+        calls, self._calls = self._calls, []
+        if self.faulty:
+            for _, answered in calls:
+                if answered is not None:
+                    answered(StoreError("nothing new is accepted while the store cannot be written"))
+            return
+        for change, answered in calls:
+            self._apply(manager, change, answered)
+        reports, self._reports = self._reports, []
+        for report in reports:
+            manager.receive(report, self.clock())
+        step = manager.settle(self.clock())
+        self.cluster.observer.manager_settled(self, step)
+        self._step = step
+        self._begin_to_write()
+
+    def _apply(self, manager: Manager, change: Call, answered: Answered | None) -> None:
+        try:
+            self._unanswered.append((answered, change(manager, self.clock())))
+        except MinorchError as error:
+            if answered is not None:
+                answered(error)
+
+    def _begin_to_write(self) -> None:
+        assert self._step is not None
+        if not self._step.changes:
+            self._go_on(self._step)
+            return
+        takes_s, fails = self.cluster.conditions.commit()
+        self.writing, life = True, self.lives
+
+        def end() -> None:
+            if self.lives != life:
+                return
+            if fails:
+                self._could_not_write()
+            else:
+                self._go_on(self._write())
+
+        if takes_s > 0:
+            self.cluster.agenda.after(takes_s, end)
+        else:
+            end()
+
+    def _write(self) -> Step:
+        step, self._step = self._step, None
+        assert step is not None
+        self.writing = self.faulty = False
+        self.cluster.write(step.changes)
+        self.cluster.observer.committed(self, step.changes, step.events)
+        return step
+
+    def _could_not_write(self) -> None:
+        self.writing, self.faulty, life = False, True, self.lives
+
+        def again() -> None:
+            if self.lives == life:
+                self._begin_to_write()
+
+        self.cluster.agenda.after(_RETRY_S, again)
+
+    def _go_on(self, step: Step) -> None:
+        """What was decided is durable: send it, and answer who asked."""
+        for message in step.messages:
+            self.cluster.send(message)
+        answers, self._unanswered = self._unanswered, []
+        for answered, result in answers:
+            if answered is not None:
+                answered(result)
+        if self._reports or self._calls:
+            self._wake_soon()
+        if step.deadline is not None:
+            self._wake_when(step.deadline)
+
+
+class WorkerProcess(_Process):
+    """The process that a worker lives in, on a machine with an engine."""
+
+    def __init__(self, cluster: SimulatedCluster, node: Node) -> None:
+        super().__init__(cluster, node.name)
+        self.node = node
+        self.worker: Worker | None = None
+        """None: it is not up."""
+        self.engine = SimulatedEngine(
+            cluster.agenda, node.name, self.clock, cluster.conditions, cluster.observer
+        )
+        self._inbox: list[Assign | Fact] = []
+
+    @property
+    def up(self) -> bool:
+        """Whether there is a worker."""
+        return self.worker is not None
+
+    def start(self) -> None:
+        """Start a worker, which knows nothing of what an earlier one did."""
+        cluster = self.cluster
+        self.lives += 1
+        self._wakes_at = None
+        self.worker = Worker(
+            self.node,
+            cluster_id=cluster.cluster_id,
+            incarnation=f"{self.name}-{self.lives}",
+            random=random.Random(self.lives),
+            now=self.clock(),
+            config=cluster.worker_config,
+        )
+        cluster.observer.worker_started(self)
+        self.engine.listen(self._for_this_life())
+        self._wake_soon()
+
+    def crash(self) -> None:
+        """Die; what the engine was asked for may happen all the same."""
+        self.lives += 1
+        self.worker = None
+        self._inbox.clear()
+        self.engine.leave()
+
+    def _for_this_life(self) -> Callable[[Fact], None]:
+        life = self.lives
+
+        def tell(fact: Fact) -> None:
+            if self.lives == life:
+                self._inbox.append(fact)
+                self._wake_soon()
+
+        return tell
+
+    def receive(self, assign: Assign) -> None:
+        """An order has arrived."""
+        if self.up:
+            self._inbox.append(assign)
+            self._wake_soon()
+
+    def _turn(self) -> None:
+        worker = self.worker
+        if worker is None:
+            return
+        inbox, self._inbox = self._inbox, []
+        for item in inbox:
+            if isinstance(item, Assign):
+                worker.receive(item, self.clock())
+            else:
+                worker.observe(item, self.clock())
+        step = worker.settle(self.clock())
+        self.cluster.observer.worker_settled(self, step.actions)
+        tell = self._for_this_life()
+        for action in step.actions:
+            self.engine.do(action, tell)
+        if step.report is not None:
+            self.cluster.send(step.report)
+        self._wake_when(step.deadline)
+
+
+class SimulatedCluster:
+    """A whole cluster in virtual time.
+
+    Args:
+        nodes: the machines, each with an engine and a worker.
+        make_scheduler: makes the strategy; called at each start of the manager.
+        conditions: how long things take, and what goes wrong; by default neither.
+        observer: is told everything that happens.
+        manager_config: the manager's waits and bounds.
+        worker_config: the workers'.
+        filters: filters of one's own, by name.
+        wire: encode and decode each message, as a transport would.
+        now: the true time at the beginning, in seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        nodes: Iterable[Node] = (),
+        *,
+        make_scheduler: Callable[[], Scheduler] = Scheduler,
+        conditions: Conditions | None = None,
+        observer: Observer | None = None,
+        manager_config: ManagerConfig | None = None,
+        worker_config: WorkerConfig | None = None,
+        filters: Mapping[str, CustomFilter] | None = None,
+        wire: bool = False,
+        now: float = 1_000_000.0,
+    ) -> None:
+        self.agenda = Agenda(now)
+        self.make_scheduler = make_scheduler
+        self.conditions = conditions or Conditions()
+        self.observer = observer or Observer()
+        self.manager_config = manager_config or ManagerConfig()
+        self.worker_config = worker_config or WorkerConfig()
+        self.filters = filters
+        self.cluster_id = "c" * 32
+        self.rows: dict[tuple[str, str], bytes] = {}
+        """What is durable."""
+        self._wire = wire
+        self._ids = 0
+        self.manager = ManagerProcess(self)
+        self.manager.start()
+        self.workers: dict[str, WorkerProcess] = {}
+        for node in nodes:
+            self.add(node)
+
+    def add(self, node: Node) -> WorkerProcess:
+        """Have a machine join."""
+        worker = self.workers[node.name] = WorkerProcess(self, node)
+        worker.start()
+        return worker
+
+    @property
+    def now(self) -> float:
+        """The true time."""
+        return self.agenda.now
+
+    def new_id(self) -> str:
+        """An id that there was never before."""
+        self._ids += 1
+        return f"{self._ids:032x}"
+
+    # -- what is durable ----------------------------------------------------------------------
+
+    def committed(self) -> list[Change]:
+        """Every durable row, in the order of table and key."""
+        return [Change(table, key, value) for (table, key), value in sorted(self.rows.items())]
+
+    def write(self, changes: Iterable[Change]) -> None:
+        """Make changes durable."""
+        for table, key, value in changes:
+            if value is None:
+                self.rows.pop((table, key), None)
+            else:
+                self.rows[table, key] = value
+
+    # -- messages -----------------------------------------------------------------------------
+
+    def send(self, message: Assign | Report) -> None:
+        """Have a message travel, and arrive or not."""
+        self.observer.sent(message)
+        for delay_s in self.conditions.arrivals_s(message):
+            self.agenda.after(delay_s, lambda: self._deliver(message))
+
+    def _deliver(self, message: Assign | Report) -> None:
+        arrived = decode(encode(message)) if self._wire else message
+        self.observer.delivered(arrived)
+        if isinstance(arrived, Report):
+            self.manager.receive(arrived)
+        else:
+            self.workers[arrived.worker].receive(arrived)
+
+    # -- what users do ------------------------------------------------------------------------
+
+    def submit(self, job: Job, answered: Answered | None = None) -> None:
+        """Submit a job; *answered* gets its id, or the error, once that is durable."""
+        self.manager.call(lambda manager, now: manager.submit(job, now), answered)
+
+    def run_for(self, seconds: float) -> None:
+        """Let so much time pass."""
+        self.agenda.run_until(self.agenda.now + seconds)

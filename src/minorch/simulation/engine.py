@@ -1,0 +1,326 @@
+"""A pretended container engine: what runs on it is the truth that reports are compared with.
+
+It keeps the contract of :class:`~minorch.contracts.Runtime` where the conditions let it: a key that was
+started before and has left a trace is not started again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import assert_never
+
+import msgspec
+
+from minorch.contracts import Launch, Probe as Answer, RunStatus
+from minorch.ids import RunKey
+from minorch.simulation.agenda import Agenda, Clock
+from minorch.simulation.conditions import Conditions, Fate, Outcome
+from minorch.simulation.observer import Observer
+from minorch.states import Reason
+from minorch.worker import (
+    Action,
+    Cancel,
+    Cancelled,
+    Fact,
+    Kill,
+    Listed,
+    ListRuns,
+    Missed,
+    Probe,
+    Probed,
+    Refused,
+    Remove,
+    Removed,
+    Sample,
+    Sampled,
+    Seen,
+    Start,
+    Terminate,
+    Unreachable,
+)
+
+__all__ = ["Run", "SimulatedEngine"]
+
+_TERMINATED, _KILLED = 143, 137
+
+
+class Run:
+    """What really became of one run."""
+
+    __slots__ = ("began_at", "ended_at", "launch", "outcome", "removed_by", "starts", "status")
+
+    def __init__(self, launch: Launch, status: RunStatus, outcome: Outcome, now: float) -> None:
+        self.launch = launch
+        self.status = status
+        self.outcome = outcome
+        self.began_at = now
+        """In true time."""
+        self.ended_at: float | None = None
+        self.starts = 1
+        """How often it began; more than once only where its trace was lost."""
+        self.removed_by: str | None = None
+        """Who removed what was left of it: ``worker``, or ``somebody``; None: it is still there."""
+
+    @property
+    def live(self) -> bool:
+        """Whether it runs."""
+        return self.ended_at is None
+
+
+class SimulatedEngine:
+    """The engine of one machine.
+
+    Args:
+        agenda: the true time.
+        node: the machine's name.
+        clock: what the machine believes the time to be.
+        conditions: how long things take and what goes wrong.
+        observer: is told what really happens.
+    """
+
+    def __init__(
+        self, agenda: Agenda, node: str, clock: Clock, conditions: Conditions, observer: Observer
+    ) -> None:
+        self.node = node
+        self.up = True
+        """Whether it answers. What runs on it goes on."""
+        self.truth: dict[RunKey, Run] = {}
+        """Every run that ever began here, as it is now or was last."""
+        self.there: dict[RunKey, RunStatus] = {}
+        """What a listing shows."""
+        self._agenda = agenda
+        self._clock = clock
+        self._conditions = conditions
+        self._observer = observer
+        self._starting: dict[RunKey, tuple[Launch | None, bool]] = {}
+        """Starts that were asked for and have not happened, None for one that was called off; and whether
+        that still helps."""
+        self._asked = 0
+        """How often something was asked."""
+        self._decided: dict[RunKey, int] = {}
+        """By run: how much had been asked when its start was last carried out or refused."""
+        self._listener: Callable[[Fact], None] | None = None
+
+    @property
+    def live(self) -> list[RunKey]:
+        """The runs that run."""
+        return [key for key, status in self.there.items() if status.phase == "running"]
+
+    def listen(self, listener: Callable[[Fact], None]) -> None:
+        """Tell the machine's worker what happens by itself, and nobody else any more."""
+        self._listener = listener
+        listener(Missed())
+
+    def leave(self) -> None:
+        """The worker is gone."""
+        self._listener = None
+        for key, (launch, _) in self._starting.items():
+            if launch is None:
+                continue
+            becomes = self._conditions.interrupted(self.node, launch)
+            if (
+                becomes == "started" and key in self.truth
+            ):  # it is made again, but there is nobody to start it
+                becomes = "created"
+            if becomes == "created":
+                self.there.setdefault(key, RunStatus(key=key, phase="created"))
+            if becomes != "started":
+                self._starting[key] = (None, False)
+        self._starting = {}
+
+    # -- what a worker asks -------------------------------------------------------------------
+
+    def do(self, action: Action, tell: Callable[[Fact], None]) -> None:
+        """Carry out what a worker asks, as the conditions have it; *tell* it what came of it."""
+        if isinstance(action, Cancel):
+            if self._starting.get(action.key, (None, False))[1]:
+                self._starting[action.key] = (None, False)
+            return
+        self._asked += 1
+        fate = self._conditions.fate(self.node, action)
+        if not self.up and fate.reached:
+            fate = fate._replace(happens_after_s=None, reached=False)
+        starting = self._starting
+        if isinstance(action, Start) and fate.happens_after_s is not None:
+            starting[action.key] = (action.launch, fate.waits)
+        if not fate.reached:
+            self._later(fate.answered_after_s, lambda: self._no_answer(action, starting, tell))
+            if isinstance(action, Start) and fate.made:
+                self.there.setdefault(action.key, RunStatus(key=action.key, phase="created"))
+        if fate.happens_after_s is not None:
+            wait_s, number = max(0.0, fate.answered_after_s - fate.happens_after_s), self._asked
+
+            def happen() -> None:
+                if isinstance(action, Start):
+                    called_off = starting.pop(action.key, (action.launch, False))[0] is None
+                    fact = self._start(action.launch, fate, number, called_off=called_off)
+                else:
+                    fact = self._carry_out(action)
+                if fact is not None and fate.reached:
+                    self._later(wait_s, lambda: tell(fact))
+
+            self._later(fate.happens_after_s, happen)
+
+    def _later(self, delay_s: float, happen: Callable[[], None]) -> None:
+        if delay_s > 0:
+            self._agenda.after(delay_s, happen)
+        else:
+            happen()
+
+    def _no_answer(
+        self, action: Action, starting: dict[RunKey, tuple[Launch | None, bool]], tell: Callable[[Fact], None]
+    ) -> None:
+        match action:
+            case Sample():
+                tell(Sampled(node=None))
+            case ListRuns():
+                tell(Unreachable(message="the engine does not answer"))
+            case Probe():
+                tell(Probed(key=action.key, probe=Answer(False, "the engine does not answer")))
+            case Start() | Terminate() | Kill() | Remove():
+                if isinstance(action, Start):
+                    starting.pop(action.key, None)
+                tell(Unreachable(message="the engine does not answer", key=action.key))
+            case Cancel():
+                pass
+            case _:
+                assert_never(action)
+
+    def _carry_out(self, action: Action) -> Fact | None:
+        match action:
+            case ListRuns(asked=asked):
+                return Listed(asked=asked, statuses=tuple(self.there.values()))
+            case Terminate(key=key):
+                self._ask_to_end(key)
+            case Kill(key=key):
+                self.end(key, _KILLED, Reason.KILLED)
+            case Remove(key=key):
+                return self._remove(key)
+            case Probe(key=key):
+                there = self.there.get(key)
+                healthy = there is not None and there.phase == "running"
+                healthy = healthy and self._conditions.healthy(self.node, action)
+                return Probed(key=key, probe=Answer(healthy, "fine" if healthy else "no answer"))
+            case Sample():
+                return Sampled(node=None)
+            case Start() | Cancel():
+                pass
+            case _:
+                assert_never(action)
+        return None
+
+    def _start(self, launch: Launch, fate: Fate, number: int, *, called_off: bool) -> Fact | None:
+        key = launch.key
+        if called_off:
+            return Cancelled(key=key)
+        there = self.there.get(key)
+        if there is not None and there.phase != "created":  # its name is taken by itself
+            return Seen(status=there)
+        late = not fate.reached and not (fate.made and there is not None)
+        if late or self._decided.get(key, 0) >= number:
+            # An old request makes a container after all, but nobody is there any more to have it started.
+            if not fate.made:
+                self.there[key] = RunStatus(key=key, phase="created")
+            return None
+        self._decided[key] = self._asked
+        if fate.refusal is not None:
+            self.there.pop(key, None)
+            return Refused(key=key, reason=fate.refusal, message="the engine refused")
+        now = self._agenda.now
+        status = RunStatus(key=key, phase="running", started_at=self._clock())
+        run = Run(launch, status, self._conditions.outcome(self.node, launch), now)
+        before = self.truth.get(key)
+        if before is not None:
+            run.starts = before.starts + 1
+        self.truth[key], self.there[key] = run, status
+        self._observer.run_began(self, run)
+        if run.outcome.lasts_s is not None:
+            _, exit_code, reason = run.outcome
+            self._agenda.after(run.outcome.lasts_s, lambda: self._end_by_itself(run, exit_code, reason))
+        return Seen(status=status)
+
+    def _ask_to_end(self, key: RunKey) -> None:
+        status = self.there.get(key)
+        if status is None or status.phase != "running":
+            return
+        after_s = self._conditions.obeys_after_s(self.node, status)
+        if after_s is not None:
+            run = self.truth[key]
+            self._later(after_s, lambda: self._end_by_itself(run, _TERMINATED, Reason.KILLED))
+
+    def _remove(self, key: RunKey) -> Fact:
+        status = self.there.get(key)
+        launch, waits = self._starting.get(key, (None, False))
+        if launch is not None:  # or it would be there again afterwards
+            if waits:
+                self._starting[key] = (None, False)
+            return Removed(key=key, error="its start is still under way")
+        if status is not None and status.phase == "running":
+            return Removed(key=key, error="it still runs")
+        if status is not None:
+            del self.there[key]
+            if key in self.truth:  # and not only created
+                self.truth[key].removed_by = "worker"
+        return Removed(key=key)
+
+    # -- what happens by itself ---------------------------------------------------------------
+
+    def _end_by_itself(self, run: Run, exit_code: int | None, reason: Reason) -> None:
+        if self.truth.get(run.launch.key) is run:
+            self.end(run.launch.key, exit_code, reason)
+
+    def end(self, key: RunKey, exit_code: int | None, reason: Reason = Reason.EXITED) -> None:
+        """End a run, if it runs. Its worker is told if the conditions have it so and the engine answers."""
+        status = self.there.get(key)
+        if status is None or status.phase != "running":
+            return
+        ended = msgspec.structs.replace(
+            status, phase="exited", exit_code=exit_code, reason=reason, finished_at=self._clock()
+        )
+        run = self.truth[key]
+        run.status, run.ended_at = ended, self._agenda.now
+        self.there[key] = ended
+        self._observer.run_ended(self, run)
+        after_s = self._conditions.notice_after_s(self.node, ended)
+        if after_s is not None and self.up:
+            self._later(after_s, lambda: self._notify(Seen(status=ended)))
+
+    def _notify(self, fact: Fact) -> None:
+        if self._listener is not None and self.up:
+            self._listener(fact)
+
+    def vanish(self, key: RunKey) -> None:
+        """Somebody else removes what is there of a run; one that runs is killed, and nobody sees how."""
+        if self.there.pop(key, None) is None or key not in self.truth:
+            return
+        run = self.truth[key]
+        if run.ended_at is None:
+            run.ended_at = self._agenda.now
+        run.removed_by = "somebody"
+        self._observer.run_ended(self, run)
+
+    def go_down(self, *, runs_end: bool) -> None:
+        """Answer nothing from now on; with *runs_end*, what runs is killed, and nothing more begins."""
+        self.up = False
+        if runs_end:
+            for key in self._starting:
+                self._starting[key] = (None, False)
+            for key in self.live:
+                self.end(key, _KILLED, Reason.KILLED)
+
+    def come_up(self) -> None:
+        """Answer again; the worker knows that it may have missed something."""
+        if not self.up:
+            self.up = True
+            self._notify(Missed())
+
+    def lose_disk(self) -> None:
+        """Have no trace of anything any more."""
+        for key in list(self.there):
+            self.vanish(key)
+
+    def forget(self, keys: Iterable[RunKey]) -> None:
+        """Forget the truth about runs that nobody will ask about any more."""
+        for key in keys:
+            self.truth.pop(key, None)
+            self._decided.pop(key, None)

@@ -1,0 +1,49 @@
+"""Whoever wants to know what really happens in a simulated cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from minorch.contracts import Change
+from minorch.messages import Assign, Report
+from minorch.state.events import Event
+from minorch.worker import Action
+
+if TYPE_CHECKING:
+    from minorch.manager import Step
+    from minorch.simulation.cluster import ManagerProcess, WorkerProcess
+    from minorch.simulation.engine import Run, SimulatedEngine
+
+__all__ = ["Observer"]
+
+
+class Observer:
+    """Is told of everything as it happens, and by default does nothing about it."""
+
+    def manager_started(self, process: ManagerProcess) -> None:
+        """A manager has read what was committed."""
+
+    def manager_settled(self, process: ManagerProcess, step: Step) -> None:
+        """A manager has settled; nothing of it is written yet."""
+
+    def committed(self, process: ManagerProcess, changes: Sequence[Change], events: Sequence[Event]) -> None:
+        """These changes were written, of which these events tell."""
+
+    def sent(self, message: Assign | Report) -> None:
+        """A message leaves; it may be lost."""
+
+    def delivered(self, message: Assign | Report) -> None:
+        """A copy of a message has arrived."""
+
+    def worker_started(self, process: WorkerProcess) -> None:
+        """A worker has started, knowing nothing."""
+
+    def worker_settled(self, process: WorkerProcess, actions: Sequence[Action]) -> None:
+        """A worker has settled, and asks for these."""
+
+    def run_began(self, engine: SimulatedEngine, run: Run) -> None:
+        """A run really began."""
+
+    def run_ended(self, engine: SimulatedEngine, run: Run) -> None:
+        """A run really ended, or was removed."""
