@@ -105,7 +105,7 @@ def test_closing_leaves_one_file_with_everything_in_it(path: Path):
     filled(path)
     assert list(path.parent.iterdir()) == [path]
     with contextlib.closing(sqlite3.connect(path)) as db:
-        assert db.execute("SELECT * FROM rows").fetchall() == [ROW]
+        assert db.execute("SELECT tbl, key, value FROM rows").fetchall() == [ROW]
 
 
 @pytest.fixture
@@ -259,7 +259,7 @@ def test_it_may_be_read_while_it_is_open(path: Path):
     with contextlib.closing(SqliteStore(path)) as store:
         store.commit([ROW])
         with contextlib.closing(sqlite3.connect(path)) as reader:
-            assert reader.execute("SELECT * FROM rows").fetchall() == [ROW]
+            assert reader.execute("SELECT tbl, key, value FROM rows").fetchall() == [ROW]
 
 
 def test_a_store_that_cannot_be_opened_leaves_no_lock(path: Path):
@@ -357,36 +357,36 @@ def test_the_file_says_whose_it_is_and_which_version(path: Path):
     filled(path)
     with contextlib.closing(sqlite3.connect(path)) as db:
         assert db.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
-        assert db.execute("PRAGMA user_version").fetchone() == (1,)
+        assert db.execute("PRAGMA user_version").fetchone() == (2,)
         assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
 def test_a_newer_version_is_refused_with_both_versions_and_left_as_it_is(path: Path):
     filled(path)
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
-        db.execute("PRAGMA user_version = 2")
+        db.execute("PRAGMA user_version = 3")
         db.execute("UPDATE meta SET value = '9.8.7'")
     with pytest.raises(
-        StoreVersionError, match=r"by minorch 9\.8\.7 \(store version 2\); this is minorch .* up to 1: use"
+        StoreVersionError, match=r"by minorch 9\.8\.7 \(store version 3\); this is minorch .* up to 2: use"
     ):
         SqliteStore(path)
     with contextlib.closing(sqlite3.connect(path)) as db:
-        assert db.execute("PRAGMA user_version").fetchone() == (2,)
+        assert db.execute("PRAGMA user_version").fetchone() == (3,)
 
 
 def test_a_newer_version_that_no_longer_says_who_wrote_it_is_refused_too(path: Path):
     filled(path)
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
-        db.execute("PRAGMA user_version = 2")
+        db.execute("PRAGMA user_version = 3")
         db.execute("DELETE FROM meta")
-    with pytest.raises(StoreVersionError, match=r"minorch \? \(store version 2\)"):
+    with pytest.raises(StoreVersionError, match=r"minorch \? \(store version 3\)"):
         SqliteStore(path)
 
 
 def test_an_older_version_is_migrated_step_by_step(path: Path, monkeypatch: pytest.MonkeyPatch):
     filled(path)
     steps = (
-        ("UPDATE rows SET key = key || 'b'",),
+        ("UPDATE rows SET key = key || 'b', checksum = NULL",),
         ("UPDATE rows SET key = key || 'c'", "UPDATE meta SET value = ''"),
     )
     monkeypatch.setattr(sqlite, "MIGRATIONS", sqlite.MIGRATIONS + steps)
@@ -394,7 +394,7 @@ def test_an_older_version_is_migrated_step_by_step(path: Path, monkeypatch: pyte
         with contextlib.closing(SqliteStore(path)) as store:
             assert store.load() == [ROW._replace(key="abc")]
     with contextlib.closing(sqlite3.connect(path)) as db:
-        assert db.execute("PRAGMA user_version").fetchone() == (3,)
+        assert db.execute("PRAGMA user_version").fetchone() == (4,)
         assert db.execute("SELECT value FROM meta").fetchone() != ("",)
 
 

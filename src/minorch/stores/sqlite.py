@@ -5,6 +5,9 @@ crash of the process, the system and the power.  *Single writer*: a lock file be
 is held through ``flock``, which the kernel drops with the process, however it dies; SQLite's own
 locks would only guard single transactions.  Anyone may read meanwhile, say with the ``sqlite3`` shell.
 
+*Checked*: SQLite notices damage to its own structure, but not to what a row holds, so each row has a
+checksum, which is compared when it is loaded.
+
 Layout: one table of rows, whose meaning only the manager knows.  ``application_id`` says that the
 file is ours, ``user_version`` how many of :data:`MIGRATIONS` it has been through, and ``meta`` which
 minorch opened it last.
@@ -19,6 +22,7 @@ import itertools
 import os
 import sqlite3
 import time
+import zlib
 from collections.abc import Iterator, Sequence
 from importlib import metadata
 from typing import BinaryIO, Final
@@ -42,6 +46,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         ) WITHOUT ROWID""",
         "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
     ),
+    ("ALTER TABLE rows ADD COLUMN checksum INTEGER",),
 )
 """The n-th entry leads from version n to n + 1; an empty file has version 0. Append, never edit."""
 
@@ -49,7 +54,9 @@ _WAL_BYTES: Final = 16 * 1024 * 1024
 """A log that once grew larger is cut back to this size."""
 _RETRY_S: Final = 0.02
 _BUSY: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-_DAMAGED: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_DAMAGED: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_FORMAT)
+"""With ``SQLITE_ERROR``, a statement of ours does not fit the tables, so they are not ours any more."""
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 _FORBIDDEN: Final = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN)
 
 
@@ -100,14 +107,23 @@ class SqliteStore:
         db = self._open_db()
         with _translated(self._path):
             # Reads each page of the table, so it finds what `PRAGMA quick_check` would find in it.
-            found = db.execute("SELECT tbl, key, value FROM rows ORDER BY tbl, key").fetchall()
-        return [Change(*row) for row in found]
+            found = db.execute("SELECT tbl, key, value, checksum FROM rows ORDER BY tbl, key").fetchall()
+        loaded = []
+        for table, key, value, checksum in found:
+            if checksum is not None and checksum != _checksum(table, key, value):
+                raise _damaged(
+                    self._path, f"row {str(key)[:70]!r} of table {str(table)[:40]!r} is not as it was written"
+                )
+            loaded.append(Change(table, key, value))
+        return loaded
 
     def commit(self, changes: Sequence[Change]) -> None:
         """Write all of *changes* in their order in one transaction, and wait until the disk has them.
 
         Raises:
-            StoreError: nothing was written, and the store is still usable.
+            StoreError: nothing was written, and the store is still usable. There is one exception: where
+                the disk did not confirm what it had taken (``SQLITE_IOERR_FSYNC``), all of *changes* may be
+                found when the file is opened again.
         """
         db = self._open_db()
         if not changes:
@@ -119,7 +135,10 @@ class SqliteStore:
                     keys = ((table, key) for table, key, _ in run)
                     db.executemany("DELETE FROM rows WHERE tbl = ? AND key = ?", keys)
                 else:
-                    db.executemany("INSERT OR REPLACE INTO rows (tbl, key, value) VALUES (?, ?, ?)", run)
+                    rows = ((*change, _checksum(*change)) for change in run)
+                    db.executemany(
+                        "INSERT OR REPLACE INTO rows (tbl, key, value, checksum) VALUES (?, ?, ?, ?)", rows
+                    )
 
     def close(self) -> None:
         """Move what is in the log into the file, and let go of it. Closing twice is fine."""
@@ -144,6 +163,11 @@ class SqliteStore:
 
     def __repr__(self) -> str:
         return f"SqliteStore({self._path!r}{'' if self._db else ', closed'})"
+
+
+def _checksum(table: str, key: str, value: bytes | None) -> int | None:
+    """Of a row; None for what is no row, which the database refuses in its own words."""
+    return zlib.crc32(value, zlib.crc32(f"{table}\0{key}".encode())) if isinstance(value, bytes) else None
 
 
 # -- the place ---------------------------------------------------------------------------------------------
@@ -204,8 +228,7 @@ def _take_lock(path: str, timeout_s: float) -> BinaryIO:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if _is_still_at(file, f"{path}.lock"):
-                file.truncate()
-                file.write(b"%d\n" % os.getpid())
+                _sign(file, path)
                 return file
             file.close()  # its last holder removed it between our open and our lock
             continue
@@ -217,6 +240,16 @@ def _take_lock(path: str, timeout_s: float) -> BinaryIO:
         if time.monotonic() >= give_up:
             raise StoreLocked(_locked_by(path, holder))
         time.sleep(_RETRY_S)
+
+
+def _sign(file: BinaryIO, path: str) -> None:
+    """Write our process id into the lock file, for whoever waits for it."""
+    try:
+        file.truncate()
+        file.write(b"%d\n" % os.getpid())
+    except OSError as error:
+        _drop_lock(file, path)
+        raise (_no_room if error.errno in _FULL else _cannot_write)(path, str(error.strerror)) from None
 
 
 def _is_still_at(file: BinaryIO, path: str) -> bool:
@@ -265,6 +298,10 @@ def _set_up(db: sqlite3.Connection, path: str) -> None:
     db.execute("PRAGMA journal_mode = WAL").fetchall()  # where it cannot, the rollback journal is as durable
     db.execute("PRAGMA synchronous = FULL")
     db.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}").fetchall()
+    # What a dead process left in the log goes into the file first: after an fsync that failed, the system
+    # shows what may never have reached the disk, and whatever was written behind it would be lost with it
+    # when power fails. It also makes the log's index, so that a lack of room for that is told now.
+    db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
 
 def _number(db: sqlite3.Connection, query: str) -> int:
@@ -298,6 +335,8 @@ def _translated(path: str) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise _explain(error, path) from None
+    except UnicodeDecodeError as error:
+        raise _damaged(path, str(error)) from None
     except (UnicodeError, OverflowError) as error:  # a lone surrogate; a value of 2 GiB
         raise StoreError(f'SQLite cannot hold what was to be written to "{path}": {error}') from None
     except OSError as error:
@@ -305,18 +344,35 @@ def _translated(path: str) -> Iterator[None]:
 
 
 def _explain(error: sqlite3.Error, path: str) -> StoreError:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest are details of the same error
+    detail = getattr(error, "sqlite_errorcode", 0)
+    code = detail & 0xFF  # the rest are details of the same error
     if code in _BUSY:
         return StoreLocked(f'another program is writing to "{path}" ({error}); close it there')
-    if code in _DAMAGED:
-        return StoreCorrupt(
-            f'"{path}" is not a SQLite database or is damaged ({error}); restore a copy or name another file'
-        )
-    if code == sqlite3.SQLITE_FULL:
-        return StoreError(f'no room left to write "{path}" ({error}); nothing was written: free some')
+    if code in _DAMAGED or (
+        isinstance(error, sqlite3.OperationalError) and not detail
+    ):  # text that is no UTF-8
+        return _damaged(path, str(error))
+    if code == sqlite3.SQLITE_FULL or detail == sqlite3.SQLITE_IOERR_SHMSIZE:
+        return _no_room(path, str(error))
     if code in _FORBIDDEN:
         return _cannot_write(path, str(error))
+    if code == sqlite3.SQLITE_IOERR:
+        return StoreError(
+            f'the disk under "{path}" fails ({error}, {error.sqlite_errorname}); '
+            "see the system's log, and whether a quota is used up"
+        )
     return StoreError(f'SQLite failed on "{path}": {error}')
+
+
+def _damaged(path: str, what: str) -> StoreCorrupt:
+    return StoreCorrupt(
+        f'"{path}" is not a SQLite database or is damaged ({what}); restore a copy, and remove "{path}-wal" '
+        "then, or name another file"
+    )
+
+
+def _no_room(path: str, why: str) -> StoreError:
+    return StoreError(f'no room left to write "{path}" ({why}); nothing was written: free some')
 
 
 def _cannot_write(path: str, why: str | None) -> StoreError:
