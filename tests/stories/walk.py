@@ -61,6 +61,7 @@ class Walk:
             )(),
             manager_config=ManagerConfig(
                 max_lost=3,
+                drain_wait_s=draw.choice([2.0, 300.0]),
                 max_events=500,
                 keep_runs=20,
                 preemption=draw.random() < 0.5,
@@ -124,7 +125,12 @@ class Walk:
             case 8 if self._known(machine):
                 world.manager.cordon(machine.node.name, world.now, cordoned=draw.random() < 0.5)
             case 9 if self._known(machine):
-                world.manager.drain(machine.node.name, world.now)
+                world.manager.drain(
+                    machine.node.name,
+                    world.now,
+                    deadline_s=draw.choice([None, None, 0.0, 5.0, 60.0]),
+                    at_once=draw.choice([None, None, 1, 2]),
+                )
             case 10 if machine.live:
                 machine.vanish(draw.choice(machine.live))
             case 11:

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from minorch.builtins import default_registry
+from minorch.cluster.draining import wait_drained
 from minorch.cluster.handles import JobHandle, Named, TaskHandle
 from minorch.cluster.setup import (
     choose_filters,
@@ -318,13 +319,56 @@ class Cluster:
         """
         self._manager.call(lambda manager, now: manager.cordon(node, now, cordoned=False))
 
-    def drain(self, node: str) -> None:
+    def drain(
+        self,
+        node: str,
+        *,
+        deadline_s: float | None = None,
+        at_once: int | None = None,
+        wait: bool = False,
+        timeout: float | None = None,
+    ) -> None:
         """Cordon a node, stop its tasks there and place them on others.
+
+        Called again for a node that is being drained, it goes on as it is told now.  When it is empty, the
+        node stays cordoned; :meth:`uncordon` opens it again, and ends a drain that is not over.
+
+        Args:
+            node: its name.
+            deadline_s: tasks of batch jobs may complete for so long; after that whatever is left is moved,
+                all of it at once. None: they are moved like those of services, now.
+            at_once: at most so many tasks are on the move at a time: each until it runs elsewhere, healthy
+                where it has a check, or is over, or has not managed that for
+                ``ManagerConfig(drain_wait_s=)``, 300 s. None: all are moved at once.
+            wait: return only when the node is empty.
+            timeout: then for how many seconds at most; None: as long as it takes.
 
         Raises:
             NotFound: there is no such node.
+            SpecError: a number makes no sense.
+            TimeoutError: it was not empty in time. The drain goes on.
         """
-        self._manager.call(lambda manager, now: manager.drain(node, now))
+        self._manager.call(
+            lambda manager, now: manager.drain(node, now, deadline_s=deadline_s, at_once=at_once)
+        )
+        if wait:
+            self.wait_drained(node, timeout)
+
+    def wait_drained(self, node: str, timeout: float | None = None) -> None:
+        """Wait until nothing is left on a node that is being drained.
+
+        Args:
+            node: its name.
+            timeout: for how many seconds at most; None: as long as it takes.
+
+        Raises:
+            NotFound: there is no such node.
+            TimeoutError: it was not empty in time; the message names what is left. The drain goes on.
+            UsageError: nobody has it drained, or somebody called that off; or an observer of events waits,
+                and would wait for itself.
+            ClusterClosed: the cluster was closed before it was empty.
+        """
+        wait_drained(self._manager, node, timeout)
 
     def events(self, since: int = 0) -> Sequence[Event]:
         """What happened, oldest first: the remembered events with a number above *since*."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from minorch.contracts import Runtime
     from minorch.drivers import ManagerDriver
 
-__all__ = ["ClusterAccess", "JobHandle", "TaskHandle"]
+__all__ = ["ClusterAccess", "JobHandle", "Named", "TaskHandle", "countable"]
 
 _LOG_BYTES = 16 * 1024 * 1024
 _EVIDENCE_TASKS = 5
@@ -311,7 +311,7 @@ class JobHandle:
         end = manager.when_changed(self.id, check)
         try:
             check()
-            if not ready.wait(_countable(timeout)):
+            if not ready.wait(countable(timeout)):
                 raise TimeoutError(
                     f'{self._unready()} tasks of job "{self.name}" are not ready after {timeout:g} s'
                     f"{self._what_is_told()}"
@@ -347,7 +347,7 @@ class JobHandle:
         over = threading.Event()
         end = self._when_over(over.set)
         try:
-            if not over.wait(_countable(timeout)):
+            if not over.wait(countable(timeout)):
                 raise TimeoutError(f'job "{self.name}" is still {self.state} after {timeout:g} s')
         finally:
             end()
@@ -457,6 +457,6 @@ class JobHandle:
         return f"<JobHandle {info.name} {info.state}: {tasks}>"
 
 
-def _countable(timeout: float | None) -> float | None:
+def countable(timeout: float | None) -> float | None:
     """A time-out that the threading module takes: it refuses infinity, and more than some centuries."""
     return None if timeout is None else min(timeout, threading.TIMEOUT_MAX)

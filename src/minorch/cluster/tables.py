@@ -61,7 +61,7 @@ def node_rows(nodes: Sequence[NodeInfo]) -> list[list[str]]:
     for node in nodes:
         stats = node.stats
         memory = "" if stats is None else f"{100 * stats.memory_used / max(1, stats.memory_total):.0f} %"
-        state = "lost" if node.lost else "cordoned" if node.cordoned else "yes" if node.ready else "no"
+        state = _readiness(node)
         rows.append(
             [
                 node.name,
@@ -74,3 +74,8 @@ def node_rows(nodes: Sequence[NodeInfo]) -> list[list[str]]:
             ]
         )
     return rows
+
+
+def _readiness(node: NodeInfo) -> str:
+    flags = ("lost", "drained", "draining", "cordoned")
+    return next((flag for flag in flags if getattr(node, flag)), "yes" if node.ready else "no")

@@ -231,6 +231,22 @@ class ManagerDriver:
 
         return end
 
+    def when_drained(self, node: str, callback: Callable[[], None]) -> Callable[[], None]:
+        """Have *callback* called, in the manager's thread, when a drain of a node is over.
+
+        Returns what ends that.
+        """
+        return self.when_changed(_drain_of(node), callback)
+
+    def is_draining(self, node: str) -> bool:
+        """Whether a node is being drained and something is still there, as far as is durable.
+
+        Raises:
+            NotFound: there is no such node.
+        """
+        with self._lock:
+            return self.manager.node(node).draining or _drain_of(node) in self._changed
+
     def close(self, timeout_s: float = 5.0) -> None:
         """End the thread after a last turn; the store is left open. Closing twice is fine."""
         self._closed = True
@@ -324,6 +340,7 @@ class ManagerDriver:
         self._unsent += step.messages
         self._untold += step.events
         self._changed.update(dict.fromkeys(step.changed_jobs))
+        self._changed.update(dict.fromkeys(map(_drain_of, step.drained)))
 
     def _commit(self) -> bool:
         if not self._unwritten:
@@ -402,3 +419,8 @@ class ManagerDriver:
                 return self.manager.job_state(job_id).terminal
             except NotFound:
                 return True
+
+
+def _drain_of(node: str) -> str:
+    """What those who wait for a node's drain are called by; no job's id looks like it."""
+    return f"drain of {node}"

@@ -24,6 +24,9 @@ class ManagerConfig(msgspec.Struct, frozen=True, kw_only=True):
     """How often a worker is told everything, whether it seems to need it or not."""
     max_lost: int = 20
     """How many attempts of one task may be lost with their nodes before it fails."""
+    drain_wait_s: float = 300.0
+    """For so long at most a task that a drain moved, and that does not run elsewhere yet, holds up the next
+    one, where only so many may be on the move at a time."""
     ageing_s: float = 300.0
     """A task that has waited so long goes before one that is new and of a priority one step higher."""
     preemption: bool = False

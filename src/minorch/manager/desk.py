@@ -43,6 +43,10 @@ class Desk:
         """(when, job id, tasks) of finished jobs that are remembered, oldest first."""
         self.finished_tasks = 0
         """How many tasks those jobs have in all."""
+        self.draining: dict[str, None] = {}
+        """Nodes that are being emptied."""
+        self.drained: dict[str, None] = {}
+        """Nodes of which that ended in this turn: they are empty, or were opened for tasks again."""
         self.plan_due = True
         """Whether something changed that may let a waiting task be placed."""
         self.changed_jobs: dict[str, None] = {}

@@ -33,6 +33,7 @@ def check_desk(desk: Desk) -> None:
     require(waiting == len(desk.queue), "tasks wait that are gone")
     _check_queue(desk)
     _check_sessions(desk)
+    _check_drains(desk)
 
 
 def _check_job(desk: Desk, entry: JobEntry) -> int:
@@ -91,6 +92,22 @@ def _check_sessions(desk: Desk) -> None:
     for name, session in desk.sessions.items():
         require(name == session.worker, f"the session of {session.worker} is filed as {name}")
         require(set(session.changed) <= set(session.held), f"{name} is to be told of what it should not have")
+
+
+def _check_drains(desk: Desk) -> None:
+    under_way = []
+    for name, entry in desk.state.nodes.items():
+        drain = entry.record.drain
+        if drain is None:
+            continue
+        require(entry.record.cordoned, f"{name} is drained and takes tasks")
+        require(not drain.done or not entry.live, f"{name} is drained and holds {list(entry.live)}")
+        if not drain.done:
+            under_way.append(name)
+            there = {task_id for task_id in entry.live if desk.state.tasks[task_id].moving}
+            require(there <= set(drain.moving), f"{name} does not count all that leave it: {there}")
+    require(sorted(desk.draining) == sorted(under_way), f"of {under_way}, {list(desk.draining)} are drained")
+    require(not desk.drained, "ends of drains were not told")
 
 
 def check_planner(desk: Desk, planner: Planner) -> None:

@@ -22,6 +22,7 @@ __all__ = [
     "end_attempt",
     "end_task",
     "follow_up",
+    "is_ready",
     "lose_attempt",
     "move_away",
     "place",
@@ -146,6 +147,16 @@ def attempt_began(desk: Desk, task: TaskRecord, now: float) -> None:
     desk.changed_jobs[task.job_id] = None
     if entry.record.state is JobState.PENDING:
         desk.state.move_job(entry, JobState.RUNNING, now)
+
+
+def is_ready(task: TaskRecord, entry: JobEntry) -> bool:
+    """Whether a task runs, and is healthy where it has a check, or is over."""
+    if task.state is not TaskState.RUNNING:
+        return task.state.terminal
+    if task.attempts[-1].finished_at is not None:
+        return False  # its run has ended; it waits for the next one
+    checked = entry.job.tasks[task.position].health is not None
+    return task.attempts[-1].healthy is True or not checked
 
 
 def end_attempt(desk: Desk, task: TaskRecord, state: AttemptState, now: float) -> None:

@@ -18,6 +18,7 @@ from minorch.manager import lifecycle
 from minorch.manager.answers import Answers, check_count, check_feasible
 from minorch.manager.config import ManagerConfig
 from minorch.manager.desk import Desk
+from minorch.manager.drains import begin_drain, check_terms, end_drain, go_on_draining, resume_drains
 from minorch.manager.planning import Planner
 from minorch.manager.reports import absorb_report
 from minorch.manager.retention import forget_jobs, next_to_forget, release_job, release_runs
@@ -29,7 +30,7 @@ from minorch.state.events import Event
 from minorch.state.pictures import JobInfo, NodeInfo, TaskInfo, job_info, node_info, task_info
 from minorch.state.records import MetaRecord, TaskRecord
 from minorch.state.tables import ClusterState, JobEntry, NodeEntry
-from minorch.states import JobState, Reason, TaskState
+from minorch.states import JobState, Reason
 
 if TYPE_CHECKING:
     from random import Random
@@ -48,6 +49,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     """What happened, for observers, once it is written."""
     changed_jobs: Sequence[str]
     """Ids of the jobs of which something changed: a task began, ended or changed its health."""
+    drained: Sequence[str] = ()
+    """Names of the nodes whose drain is over: they are empty, or were opened for tasks again."""
     deadline: float | None
     """When to call ``tick`` at the latest, in seconds since 1970; None: not before something happens."""
 
@@ -102,6 +105,7 @@ class Manager:
         self._planner = Planner(scheduler, random, Filters(filters), stopwatch)
         self._answers = Answers(self._planner)
         lifecycle.resume(self._desk, now)
+        resume_drains(self._desk)
         self._planner.resume(self._desk, now)
         for name, entry in state.nodes.items():
             if not entry.record.lost:
@@ -181,11 +185,13 @@ class Manager:
                 case ("leases over", _):
                     desk.state.meta.lease_s = desk.config.lease_s
                     desk.state.touch_meta()
+                case ("drain", _):
+                    pass  # every turn looks at them
                 case _:  # "plan"
                     desk.plan_due = True
 
     def cordon(self, node: str, now: float, *, cordoned: bool = True) -> None:
-        """Place nothing new on a node from now on, or place on it again.
+        """Place nothing new on a node from now on, or place on it again, which ends a drain too.
 
         Raises:
             NotFound: there is no such node.
@@ -193,19 +199,37 @@ class Manager:
         entry = self._node(node)
         if entry.record.cordoned is not cordoned:
             entry.record.cordoned = cordoned
+            if not cordoned:
+                end_drain(self._desk, entry)
             self._desk.state.touch_node(entry)
             self._desk.plan_due = True
             self._desk.state.log("node_cordoned" if cordoned else "node_uncordoned", self._at(now), node=node)
 
-    def drain(self, node: str, now: float) -> None:
+    def drain(
+        self, node: str, now: float, *, deadline_s: float | None = None, at_once: int | None = None
+    ) -> None:
         """Cordon a node and have its tasks stopped there and placed on others.
+
+        A node that is being drained is drained in the new way from now on.  It stays cordoned; to cordon it
+        with ``cordoned=False`` ends the drain.
+
+        Args:
+            node: its name.
+            now: seconds since 1970.
+            deadline_s: tasks of batch jobs may complete for so long; after that whatever is left is moved,
+                all of it at once. None: they are moved like those of services, now.
+            at_once: at most so many tasks of that node are on the move at a time. Each is until it runs
+                elsewhere, healthy where it has a check, or is over, or has not done so for
+                ``ManagerConfig.drain_wait_s``. None: all are moved at once.
 
         Raises:
             NotFound: there is no such node.
+            SpecError: a number makes no sense.
         """
+        entry, now = self._node(node), self._at(now)
+        check_terms(deadline_s=deadline_s, at_once=at_once)
         self.cordon(node, now)
-        for task_id in list(self._node(node).live):
-            lifecycle.move_away(self._desk, self._desk.state.tasks[task_id], self._at(now))
+        begin_drain(self._desk, entry, now, deadline_s=deadline_s, at_once=at_once)
 
     def move(self, task_id: str, now: float) -> None:
         """Have a task stopped where it is and placed anew; one that is nowhere or stopping stays as it is.
@@ -237,18 +261,21 @@ class Manager:
         while desk.plan_due:
             self._planner.run(desk, now)
             lifecycle.follow_up(desk, now)
+        go_on_draining(desk, now)
         release_runs(desk, now)
         forget_jobs(desk, now)
         changes, events = desk.state.write()
         messages = self._dispatch(now)
-        changed = tuple(desk.changed_jobs)
+        changed, drained = tuple(desk.changed_jobs), tuple(desk.drained)
         desk.changed_jobs.clear()
+        desk.drained.clear()
         due = [at for at in (desk.timers.next(), next_to_forget(desk)) if at is not None]
         return Step(
             changes=changes,
             messages=messages,
             events=events,
             changed_jobs=changed,
+            drained=drained,
             deadline=min(due, default=None),
         )
 
@@ -338,7 +365,7 @@ class Manager:
             NotFound: there is no such job, or it was forgotten.
         """
         entry, tasks = self._job(job_id), self._desk.state.tasks
-        return sum(not _is_ready(tasks[task_id], entry) for task_id in entry.task_ids())
+        return sum(not lifecycle.is_ready(tasks[task_id], entry) for task_id in entry.task_ids())
 
     def job_ids(self) -> dict[str, str]:
         """The id of the latest job of each name that is remembered."""
@@ -363,6 +390,14 @@ class Manager:
             NotFound: there is none, or its job was forgotten.
         """
         return self._desk.state.spec(self._task(task_id))
+
+    def node(self, name: str) -> NodeInfo:
+        """A picture of one node.
+
+        Raises:
+            NotFound: there is no such node.
+        """
+        return node_info(self._node(name))
 
     def nodes(self) -> tuple[NodeInfo, ...]:
         """A picture of every node, in the order in which they joined."""
@@ -433,12 +468,3 @@ class Manager:
         if entry is None:
             raise NotFound(f'there is no node "{name[:70]}"{did_you_mean(name, self._desk.state.nodes)}')
         return entry
-
-
-def _is_ready(task: TaskRecord, entry: JobEntry) -> bool:
-    if task.state is not TaskState.RUNNING:
-        return task.state.terminal
-    if task.attempts[-1].finished_at is not None:
-        return False  # its run has ended; it waits for the next one
-    checked = entry.job.tasks[task.position].health is not None
-    return task.attempts[-1].healthy is True or not checked

@@ -96,6 +96,10 @@ class NodeInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ready: bool
     """Whether its worker is heard of and its engine answers."""
     cordoned: bool = False
+    draining: bool = False
+    """Whether it is being emptied, and something is still there."""
+    drained: bool = False
+    """Whether it was emptied, and is not open for tasks again."""
     lost: bool = False
     message: str = ""
     """Why it is not ready."""
@@ -177,6 +181,8 @@ def node_info(entry: NodeEntry) -> NodeInfo:
         node=record.node,
         ready=entry.ready,
         cordoned=record.cordoned,
+        draining=record.drain is not None and not record.drain.done,
+        drained=record.drain is not None and record.drain.done,
         lost=record.lost,
         message="not heard of for its lease" if record.lost else entry.engine_message,
         reserved=entry.reserved,

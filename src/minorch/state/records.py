@@ -22,6 +22,7 @@ from minorch.states import AttemptState, JobState, Reason, TaskState
 __all__ = [
     "ATTEMPTS_KEPT",
     "AttemptRecord",
+    "DrainRecord",
     "JobRecord",
     "MetaRecord",
     "NodeRecord",
@@ -130,6 +131,20 @@ class JobRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     retries_used: int = 0
 
 
+class DrainRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """How a node is emptied."""
+
+    deadline: float | None = None
+    """Until when tasks of batch jobs may complete, and a limit holds, in seconds since 1970; None: tasks of
+    batch jobs are moved like others."""
+    at_once: int | None = None
+    """How many tasks may be on the move at a time; None: all."""
+    moving: dict[str, float | None] = {}
+    """Ids of the tasks on the move, and since when they are gone and run nowhere yet; None: still here."""
+    done: bool = False
+    """Whether the node was found to be empty."""
+
+
 class NodeRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     """One node, as its worker last described it."""
 
@@ -138,6 +153,8 @@ class NodeRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     cordoned: bool = False
     lost: bool = False
     """Whether its lease ran out; it comes back with its worker's next report."""
+    drain: DrainRecord | None = None
+    """None: it is not drained, or is open for tasks again."""
 
 
 Record = MetaRecord | TaskRecord | JobRecord | NodeRecord | Job
