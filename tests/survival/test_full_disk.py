@@ -116,7 +116,9 @@ def refused_at_once(cluster: mo.Cluster) -> None:
     assert time.monotonic() - began < 5
 
 
-def test_a_cluster_on_a_full_disk_goes_on_and_takes_new_work_when_there_is_room(disk: SmallDisk):
+def test_a_cluster_on_a_full_disk_goes_on_and_takes_new_work_when_there_is_room(
+    disk: SmallDisk, caplog: pytest.LogCaptureFixture
+):
     fake = FakeRuntime()
     with mo.Cluster(1, runtime=fake, store=disk.store) as cluster:
         service = running(cluster.submit(task(name="runs")))
@@ -147,6 +149,12 @@ def test_a_cluster_on_a_full_disk_goes_on_and_takes_new_work_when_there_is_room(
         assert service.wait(20) is mo.JobState.COMPLETED
     with mo.Cluster(1, runtime=fake, store=disk.store) as cluster:
         states = {name: str(handle.state) for name, handle in cluster.jobs.items()}
+    logged = [record.getMessage() for record in caplog.records]
+    assert [words.startswith("the store cannot be written, so nothing is sent") for words in logged] == [
+        True,
+        False,
+    ]
+    assert logged[1].startswith("the store can be written again")
     assert states == dict.fromkeys(["runs", "ends", "doubtful", "afterwards"], "COMPLETED")
 
 

@@ -26,6 +26,7 @@ _log = logging.getLogger("minorch.drivers")
 _T = TypeVar("_T")
 _Call = tuple[Callable[[], object], "Future[object]"]
 _RETRY_S = 1.0
+"""A store that failed is tried again after so long, however much arrives meanwhile; a try may take long."""
 _MOST_HELD = 10_000
 """How many messages, and events for observers, are held back while the store cannot be written."""
 _LONGEST_WAIT_S = 3600.0
@@ -93,6 +94,7 @@ class ManagerDriver:
         """Of the calls of this turn."""
         self._changed: dict[str, None] = {}
         self._fault: StoreError | None = None
+        self._retry_at = 0.0
         self._bug: BaseException | None = None
         self._turning = False
         self._asking: int | None = None
@@ -301,7 +303,7 @@ class ManagerDriver:
                 step = self._absorb(calls, reports)
                 self._collect(step)
                 if not self._commit():
-                    return self._clock() + _RETRY_S
+                    return self._retry_at
             finally:
                 self._turning = False
             messages, self._unsent = self._unsent, []
@@ -345,6 +347,9 @@ class ManagerDriver:
     def _commit(self) -> bool:
         if not self._unwritten:
             return True
+        if self._fault is not None and not self._closed and self._clock() < self._retry_at:
+            self._drop_oldest()
+            return False
         try:
             self._store.commit(tuple(self._unwritten.values()))
         except BaseException as error:  # noqa: BLE001  a store may be anybody's; written twice is the same
@@ -355,11 +360,18 @@ class ManagerDriver:
             if not isinstance(error, StoreError):
                 error = StoreError(f"{type(error).__name__}: {error}")
             self._fault = error
-            del self._unsent[:-_MOST_HELD], self._untold[:-_MOST_HELD]  # workers ask for what they miss
+            self._retry_at = self._clock() + _RETRY_S
+            self._drop_oldest()
             return False
         self._unwritten.clear()
-        self._fault = None
+        if self._fault is not None:
+            _log.warning("the store can be written again; what waited for that goes on")
+            self._fault = None
         return True
+
+    def _drop_oldest(self) -> None:
+        """Bound what is held back; workers ask for what they miss."""
+        del self._unsent[:-_MOST_HELD], self._untold[:-_MOST_HELD]
 
     def _answer(self) -> None:
         """Answer callers and call back those who wait, unless the store is behind."""
