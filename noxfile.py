@@ -130,6 +130,15 @@ def bench(session: nox.Session) -> None:
     session.run("python", "-m", f"benchmarks.{name}", *rest)
 
 
+@nox.session(download_python="never")
+def kills(session: nox.Session) -> None:
+    """Kill 500 managers, or so many as are said, and try every byte of a torn log; shows what was counted."""
+    install(session, "test")
+    number, *rest = session.posargs or ["500"]
+    paths = ["tests/survival", "tests/stores"]
+    session.run("pytest", "-n", "0", "-s", "-q", *paths, *rest, env={"MINORCH_KILLS": number})
+
+
 @nox.session(venv_backend="none")
 def engine(session: nox.Session) -> None:
     """As root on Debian: install and start a Docker Engine, and make its busybox image. Safe to repeat."""

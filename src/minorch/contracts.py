@@ -242,7 +242,8 @@ class Store(Protocol):
         """Write all of *changes* in their order, or none of them; they survive what the store survives.
 
         Raises:
-            StoreError: nothing was written.
+            StoreError: nothing was written; or, where a disk fails, all of it may be found when the store
+                is opened again. So whoever goes on writes it once more, with what came since.
         """
 
     def close(self) -> None:

@@ -24,7 +24,7 @@ from hypothesis import stateful, strategies as st
 from minorch.contracts import Change, Store
 from minorch.errors import StoreError
 
-__all__ = ["StoreContract"]
+__all__ = ["LikeADict", "StoreContract"]
 
 ODD_KEYS = (
     "",
@@ -161,19 +161,9 @@ class StoreContract:
 
     def test_a_batch_that_cannot_be_read_to_its_end_writes_nothing(self, store: Store) -> None:
         """Whatever is raised while it is being written."""
-
-        class Torn(Sequence[Change]):
-            def __len__(self) -> int:
-                return 3
-
-            def __getitem__(self, index: int) -> Change:  # type: ignore[override]  # no slices here
-                if index == 2:
-                    raise RuntimeError("torn")
-                return Change("t", str(index), None if index else b"1")
-
         store.commit([Change("t", "1", b"old")])
         with pytest.raises(RuntimeError, match="torn"):
-            store.commit(Torn())
+            store.commit(_Torn([Change("t", "0", b"1"), Change("t", "1", None)]))
         assert list(store.load()) == [Change("t", "1", b"old")]
         store.commit([Change("t", "2", b"new")])
         assert list(store.load()) == [Change("t", "1", b"old"), Change("t", "2", b"new")]
@@ -212,10 +202,12 @@ class StoreContract:
             assert list(again.load()) == [Change("t", "b", b"2"), Change("t", "c", b"3")]
 
     def test_it_behaves_like_a_dict(self, tmp_path: Path) -> None:
-        """Over random commits, loads and reopenings, found and shrunk by Hypothesis."""
+        """Over random commits, refusals, loads and reopenings, found and shrunk by Hypothesis."""
         suite, numbers = self, itertools.count()
 
-        class Machine(_LikeADict):
+        class Machine(LikeADict):
+            durable = suite.durable
+
             def __init__(self) -> None:
                 directory = tmp_path / f"example-{next(numbers)}"
                 directory.mkdir()
@@ -225,18 +217,43 @@ class StoreContract:
         stateful.run_state_machine_as_test(Machine, settings=settings)
 
 
+class _Torn(Sequence[Change]):
+    """A batch that raises where its last change should be."""
+
+    def __init__(self, changes: Sequence[Change]) -> None:
+        self._changes = changes
+
+    def __len__(self) -> int:
+        return len(self._changes) + 1
+
+    def __getitem__(self, index: int) -> Change:  # type: ignore[override]  # no slices here
+        if index >= len(self._changes):
+            raise RuntimeError("torn")
+        return self._changes[index]
+
+
 _CHANGES = st.lists(
     st.builds(
         Change,
         st.sampled_from(["", "job", "task"]),
-        st.sampled_from(["a", "b", "é", "a\0"]),
-        st.none() | st.binary(max_size=8),
+        st.sampled_from(["a", "b", *ODD_KEYS[-8:]]),
+        st.none() | st.binary(max_size=8) | st.sampled_from([5_000, 70_000]).map(bytes),
     ),
     max_size=8,
 )
 
 
-class _LikeADict(stateful.RuleBasedStateMachine):
+class LikeADict(stateful.RuleBasedStateMachine):
+    """A store beside a dict that is told the same; after each step both hold the same rows.
+
+    Args:
+        store: an open, empty store.
+        reopen: closes a store and returns one that has its rows.
+    """
+
+    durable: ClassVar[bool] = True
+    """As in :class:`StoreContract`."""
+
     def __init__(self, store: Store, reopen: Callable[[Store], Store]) -> None:
         super().__init__()
         self.store = store
@@ -245,6 +262,7 @@ class _LikeADict(stateful.RuleBasedStateMachine):
 
     @stateful.rule(changes=_CHANGES)
     def commit(self, changes: list[Change]) -> None:
+        """Write some, delete some, the same key perhaps twice; or nothing at all."""
         self.store.commit(changes)
         for table, key, value in changes:
             if value is None:
@@ -252,13 +270,33 @@ class _LikeADict(stateful.RuleBasedStateMachine):
             else:
                 self.expected[table, key] = value
 
+    @stateful.rule(changes=_CHANGES)
+    def commit_torn(self, changes: list[Change]) -> None:
+        """A batch that raises at its end leaves nothing."""
+        with pytest.raises(RuntimeError, match="torn"):
+            self.store.commit(_Torn(changes))
+
     @stateful.rule()
     def close_and_open(self) -> None:
+        """Every row is there again."""
+        self.store = self.reopen(self.store)
+
+    @stateful.rule(changes=_CHANGES)
+    def commit_when_closed(self, changes: list[Change]) -> None:
+        """A closed store takes nothing, and tells nothing if it is durable."""
+        self.store.close()
+        with pytest.raises(StoreError, match="closed"):
+            self.store.commit(changes)
+        if self.durable:
+            with pytest.raises(StoreError, match="closed"):
+                self.store.load()
         self.store = self.reopen(self.store)
 
     @stateful.invariant()
     def has_what_the_dict_has(self) -> None:
+        """In the order of table and key."""
         assert list(self.store.load()) == [Change(*at, self.expected[at]) for at in sorted(self.expected)]
 
     def teardown(self) -> None:
+        """Close it."""
         self.store.close()
