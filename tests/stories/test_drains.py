@@ -281,3 +281,20 @@ def test_a_lost_node_is_drained_once_what_is_held_there_is_moved():
     world.pass_time(30)
     assert node(world, a.node.name).drained
     assert world.task().state is TaskState.RUNNING
+
+
+def test_to_move_what_is_nowhere_or_on_its_way_changes_nothing():
+    world = World("a")
+    a = world.machines["a"]
+    world.submit(sleeper(stop_grace_s=5.0))
+    a.stubborn = True
+    for _ in range(2):
+        world.manager.move(world.task().id, world.now)
+        world.run()
+    assert world.kinds().count("task_moving") == 1
+    world.manager.cordon("a", world.now)
+    world.pass_time(10)
+    assert world.task().state is TaskState.PENDING
+    world.manager.move(world.task().id, world.now)
+    world.run()
+    assert world.kinds().count("task_moving") == 1

@@ -75,7 +75,7 @@ def test_a_task_that_loses_too_many_nodes_fails():
     world.pass_time(20)
     assert world.task().state is TaskState.FAILED
     assert world.task().reason is Reason.NODE_LOST
-    assert "2 attempts were lost with their nodes" in world.task().message
+    assert "2 attempts in a row were lost with their nodes" in world.task().message
 
 
 def test_a_node_that_returns_before_its_task_found_another_starts_it_anew():

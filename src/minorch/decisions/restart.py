@@ -10,7 +10,7 @@ from minorch.states import Reason
 if TYPE_CHECKING:
     from random import Random
 
-__all__ = ["HOPELESS", "backoff_s", "decide_restart"]
+__all__ = ["HOPELESS", "backoff_s", "decide_restart", "has_end", "wait_s"]
 
 HOPELESS: Final = frozenset({Reason.IMAGE_NOT_FOUND, Reason.COMMAND_NOT_FOUND, Reason.FORBIDDEN})
 """Starting again on the same node would end the same way."""
@@ -39,5 +39,14 @@ def decide_restart(
 
 def backoff_s(policy: RestartPolicy, restarts: int, random: Random) -> float:
     """The wait in seconds before the restart after *restarts* others: doubling, capped, with jitter."""
-    wait = min(policy.max_backoff_s, policy.backoff_s * 2.0 ** min(restarts, 63))
-    return wait * (1.0 + policy.jitter * random.random())
+    return wait_s(policy, restarts) * (1.0 + policy.jitter * random.random())
+
+
+def wait_s(policy: RestartPolicy, restarts: int) -> float:
+    """The same without jitter."""
+    return min(policy.max_backoff_s, policy.backoff_s * 2.0 ** min(restarts, 63))
+
+
+def has_end(policy: RestartPolicy) -> bool:
+    """Whether what fails again and again is given up some time."""
+    return policy.mode == "never" or policy.attempts is not None

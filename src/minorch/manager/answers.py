@@ -188,6 +188,8 @@ class Answers:
 
 def waits_for(entry: JobEntry, task: TaskRecord) -> str:
     """What a waiting task waits for that is not room, in words; empty: nothing else."""
+    if task.retry_at is not None:
+        return f"waits before it is tried again: {task.message}"
     unmet = entry.unmet[task.position]
     if unmet:
         return f"waits for {unmet} task{'' if unmet == 1 else 's'} that it comes after"

@@ -23,7 +23,9 @@ class ManagerConfig(msgspec.Struct, frozen=True, kw_only=True):
     full_every_s: float = 60.0
     """How often a worker is told everything, whether it seems to need it or not."""
     max_lost: int = 20
-    """How many attempts of one task may be lost with their nodes before it fails."""
+    """How many attempts of one task may be lost with their nodes, in a row, before it fails."""
+    lost_reset_s: float = 3600.0
+    """A task that has run for so long before its node was lost has that count begin again."""
     drain_wait_s: float = 300.0
     """For so long at most a task that a drain moved, and that does not run elsewhere yet, holds up the next
     one, where only so many may be on the move at a time."""

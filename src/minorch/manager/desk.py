@@ -43,6 +43,8 @@ class Desk:
         """(when, job id, tasks) of finished jobs that are remembered, oldest first."""
         self.finished_tasks = 0
         """How many tasks those jobs have in all."""
+        self.delayed: set[str] = set()
+        """Ids of tasks that wait before they are tried again. Never iterated."""
         self.draining: dict[str, None] = {}
         """Nodes that are being emptied."""
         self.drained: dict[str, None] = {}

@@ -58,16 +58,22 @@ def _check_owner(desk: Desk, entry: JobEntry, task: TaskRecord, *, in_backlog: b
     def story() -> str:
         return desk.state.story(task)
 
-    queued, placed = task.id in desk.queue, task.live is not None
+    queued, placed, delayed = task.id in desk.queue, task.live is not None, task.id in desk.delayed
     owners = [
         *(["the queue"] if queued else []),
         *(["the backlog"] if in_backlog else []),
         *(["what it comes after"] if unmet else []),
         *(["its worker"] if placed else []),
+        *(["its wait"] if delayed else []),
     ]
     over = task.state.terminal
     require(len(owners) == (not over), f"owners of a task that is {task.state}: {owners}", story)
-    require((task.id in entry.active) == (queued or placed), "counts wrongly against the parallelism", story)
+    require(delayed == (task.retry_at is not None), "waits and nobody knows, or the reverse", story)
+    require(
+        (task.id in entry.active) == (queued or placed or delayed),
+        "counts wrongly against the parallelism",
+        story,
+    )
     require(over or entry.record.ending is None or task.ending is not None, "its job stops, not it", story)
 
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from minorch.decisions.restart import has_end, wait_s
 from minorch.manager.desk import Desk, Ended
-from minorch.model import Job
+from minorch.model import Job, RestartPolicy
 from minorch.state.records import AttemptRecord, JobRecord, TaskRecord
 from minorch.state.tables import JobEntry
 from minorch.states import AttemptState, JobState, Reason, TaskState
@@ -27,6 +28,7 @@ __all__ = [
     "move_away",
     "place",
     "resume",
+    "retry",
     "stop_job",
     "stop_task",
 ]
@@ -79,8 +81,12 @@ def resume(desk: Desk, now: float) -> None:
         if entry.job.deadline_s is not None:
             desk.timers.add(record.submitted_at + entry.job.deadline_s, "deadline", record.id)
         for task_id in entry.task_ids():
-            if desk.state.tasks[task_id].live is not None:
+            task = desk.state.tasks[task_id]
+            if task.live is not None:
                 entry.active.add(task_id)
+            elif task.retry_at is not None:
+                entry.active.add(task_id)
+                _delay(desk, task, task.retry_at)
         _make_ready(desk, entry)
     for at, _, entry in sorted(finished, key=lambda row: row[:2]):
         _remember_job(desk, entry, at)
@@ -188,8 +194,11 @@ def _after_stop(desk: Desk, task: TaskRecord, attempt: AttemptRecord, now: float
 def _after_failure(desk: Desk, task: TaskRecord, attempt: AttemptRecord, now: float) -> None:
     entry = desk.state.jobs[task.job_id]
     can_retry = entry.record.retries_used < entry.job.retries
-    if can_retry and task.ending is not None:
+    kept_up = entry.job.kind == "service" and not has_end(entry.policies[task.position])
+    if (can_retry or kept_up) and task.ending is not None:
         _end_as_asked(desk, task, now)
+    elif kept_up:
+        _try_later(desk, task, attempt, entry.policies[task.position], now)
     elif can_retry:
         entry.record.retries_used += 1
         desk.state.touch(entry.record)
@@ -202,6 +211,8 @@ def _after_failure(desk: Desk, task: TaskRecord, attempt: AttemptRecord, now: fl
 def lose_attempt(desk: Desk, task: TaskRecord, words: str, now: float) -> None:
     """The attempt is lost through no fault of its own. It costs no retry; too many are told as a failure."""
     attempt = task.attempts[-1]
+    if _ran_well(desk, attempt):
+        task.lost = 0
     if not attempt.state.terminal:
         attempt.reason = Reason.NODE_LOST
         attempt.message = words
@@ -212,18 +223,70 @@ def lose_attempt(desk: Desk, task: TaskRecord, words: str, now: float) -> None:
     if task.ending is not None:
         _end_as_asked(desk, task, now)
     elif task.lost > desk.config.max_lost:
-        words = f"{task.lost} attempts were lost with their nodes, the last one on {attempt.node}"
+        words = f"{task.lost} attempts in a row were lost with their nodes, the last one on {attempt.node}"
         end_task(desk, task, TaskState.FAILED, Reason.NODE_LOST, None, words, now)
     else:
         _try_again(desk, task, words, now)
 
 
+def _ran_well(desk: Desk, attempt: AttemptRecord) -> bool:
+    """Whether an attempt ran for long before its worker was last heard of; what is not known did not."""
+    if attempt.running_since is None or attempt.healthy is False:
+        return False
+    if not desk.session(attempt.node).connected:
+        return False  # this manager has never heard of its worker
+    return desk.state.nodes[attempt.node].heard_at - attempt.running_since >= desk.config.lost_reset_s
+
+
 def _try_again(desk: Desk, task: TaskRecord, words: str, now: float) -> None:
+    _back_to_pending(desk, task, words, now)
+    _queue(desk, desk.state.jobs[task.job_id], task)
+
+
+def _try_later(
+    desk: Desk, task: TaskRecord, attempt: AttemptRecord, policy: RestartPolicy, now: float
+) -> None:
+    """Have a service's task placed anew after a wait that doubles: nothing but a stop ends it."""
+    started_at, finished_at = attempt.started_at, attempt.finished_at
+    if (
+        started_at is not None
+        and finished_at is not None
+        and finished_at - started_at >= policy.reset_after_s
+    ):
+        task.failed = 0
+    pause_s = wait_s(policy, task.failed)
+    task.failed += 1
+    why = f": {attempt.message}" if attempt.message else ""
+    words = f"attempt {attempt.number} failed on {attempt.node}: {_how(attempt)}{why}"
+    _back_to_pending(desk, task, f"{words}; tried again in {pause_s:g} s, {task.failed} in a row", now)
+    _delay(desk, task, now + pause_s)
+
+
+def _back_to_pending(desk: Desk, task: TaskRecord, words: str, now: float) -> None:
     task.moving, task.room_for = False, ""
     task.message = words
     desk.state.move_task(task, TaskState.PENDING, now)
     desk.state.log("task_rescheduled", now, task=task, node=task.attempts[-1].node, detail=words)
-    _queue(desk, desk.state.jobs[task.job_id], task)
+
+
+def _delay(desk: Desk, task: TaskRecord, until: float) -> None:
+    task.retry_at = until
+    desk.delayed.add(task.id)
+    desk.timers.add(until, "retry", task.id)
+
+
+def retry(desk: Desk, task_id: str) -> None:
+    """Queue a task whose wait is over, unless it was stopped meanwhile."""
+    if task_id in desk.delayed:
+        task = desk.state.tasks[task_id]
+        _end_delay(desk, task)
+        desk.state.touch(task)
+        _queue(desk, desk.state.jobs[task.job_id], task)
+
+
+def _end_delay(desk: Desk, task: TaskRecord) -> None:
+    desk.delayed.discard(task.id)
+    task.retry_at = None
 
 
 def _how(attempt: AttemptRecord) -> str:
@@ -248,6 +311,7 @@ def end_task(
     if desk.queue.remove(task.id):
         desk.plan_due = True  # a room may have been kept for it, and what is left of its gang may fit
     entry.active.discard(task.id)
+    _end_delay(desk, task)
     desk.changed_jobs[task.job_id] = None
     desk.state.ended_with(task, reason, exit_code, message)
     desk.state.move_task(task, state, now)

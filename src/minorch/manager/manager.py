@@ -185,6 +185,8 @@ class Manager:
                 case ("leases over", _):
                     desk.state.meta.lease_s = desk.config.lease_s
                     desk.state.touch_meta()
+                case ("retry", task_id):
+                    lifecycle.retry(desk, task_id)
                 case ("drain", _):
                     pass  # every turn looks at them
                 case _:  # "plan"

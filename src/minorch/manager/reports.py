@@ -85,6 +85,8 @@ def _merge(desk: Desk, task: TaskRecord, attempt: AttemptRecord, observed: Obser
     if attempt.state.terminal or observed.progress < attempt.progress:
         return
     restarted = attempt.run and observed.run > attempt.run
+    if observed.run > attempt.run:
+        attempt.running_since = now
     before = attempt.message  # where a run failed, it says how, and when the next one follows
     attempt.run = max(attempt.run, observed.run)
     attempt.message = observed.message

@@ -40,7 +40,8 @@ class Job(_JobTasks, frozen=True, kw_only=True):
     """A named group of tasks.
 
     A ``batch`` runs each task to completion, those named in ``after`` first.  A ``service`` keeps
-    its tasks running until it is stopped.
+    its tasks running until it is stopped; what cannot be started is tried again and again, unless its
+    restart policy has an end.
 
     Raises:
         SpecError: a field is not well formed, two tasks share a name, ``after`` names no task of

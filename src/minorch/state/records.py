@@ -61,6 +61,8 @@ class AttemptRecord(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     message: str = ""
     scheduled_at: float
     started_at: float | None = None
+    running_since: float | None = None
+    """When its latest run was first known to have begun, by the manager's clock, not the worker's."""
     finished_at: float | None = None
     healthy: bool | None = None
     ports: Mapping[str, str] = {}
@@ -101,7 +103,11 @@ class TaskRecord(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     room_for: str = ""
     """The id of the task that its room is meant for then; empty: it is moved for another reason."""
     lost: int = 0
-    """How many attempts were lost with their node."""
+    """How many attempts in a row were lost with their node, and ran for no long time before."""
+    failed: int = 0
+    """For a service: how many attempts in a row failed for good, so that it was tried again after a wait."""
+    retry_at: float | None = None
+    """Until when it waits for that, in seconds since 1970; None: it does not."""
     released: bool = False
     """Whether the worker may have forgotten its last attempt."""
 
