@@ -312,3 +312,31 @@ def a_task_is_moved(world: CrashingWorld) -> Outcome:
     task = world.task()
     world.ask(lambda manager: manager.move(task.id, world.now))
     return world.finish()
+
+
+@scenario("a", "b", fates={"serve": [(1e6, 0)], "part": [(20, 0)]})
+def a_node_is_drained_one_task_at_a_time_and_then_in_another_way(world: CrashingWorld) -> Outcome:
+    world.ask(lambda manager: manager.cordon("b", world.now))
+    world.submit(Job("job", [cores(0.5, "serve", replicas=3)], kind="service"))
+    world.submit(Job("batch", [cores(0.5, "part", completions=2)]))
+    world.until_running("part[1]", "batch")
+    world.ask(lambda manager: manager.cordon("b", world.now, cordoned=False))
+    world.ask(lambda manager: manager.drain("a", world.now, at_once=1, deadline_s=60))
+    world.pass_time(2)
+    world.ask(lambda manager: manager.drain("a", world.now, deadline_s=40))
+    world.until(lambda: not world.desk.state.nodes["a"].live)
+    world.pass_time(1)
+    world.ask(lambda manager: manager.cordon("a", world.now, cordoned=False))
+    world.pass_time(5)
+    world.stop()
+    return world.finish()
+
+
+@scenario("a", fates={"sleep": [(3, 0)]})
+def a_worker_describes_its_machine_anew(world: CrashingWorld) -> Outcome:
+    world.submit(Job("job", [sleeper(constraints=["disk == ssd"])], wait_for_nodes=True))
+    world.pass_time(2)
+    there = world.machines["a"]
+    there.node = machine("a", labels={"disk": "ssd"})
+    there.boot()
+    return world.finish()

@@ -66,7 +66,9 @@ def let_live(mortals: Mortals, outside: Outside, path: Path) -> None:
 def left_behind(path: Path, to: Path) -> None:
     """Check the rows that a dead manager left, in a copy, so that the next one finds all as it was."""
     for file in (path, Path(f"{path}-wal")):
-        shutil.copy(file, to / file.name)
+        (to / file.name).unlink(missing_ok=True)
+        if file.exists():  # a manager that is about to end removes its log
+            shutil.copy(file, to / file.name)
     with closing(SqliteStore(to / path.name)) as store:
         check_rows(store.load())
 
