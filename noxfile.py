@@ -139,6 +139,20 @@ def kills(session: nox.Session) -> None:
     session.run("pytest", "-n", "0", "-s", "-q", *paths, *rest, env={"MINORCH_KILLS": number})
 
 
+@nox.session(download_python="never")
+def chaos(session: nox.Session) -> None:
+    """As root: break a cluster on two private engines: ``nox -s chaos -- --cycles 50 --seed 1``."""
+    install(session)
+    session.run("python", "-m", "tests.chaos", *session.posargs)
+
+
+@nox.session(download_python="never")
+def soak(session: nox.Session) -> None:
+    """Run 1,000 containers and 200,000 played tasks, and see that nothing piles up."""
+    install(session)
+    session.run("python", "-m", "tests.chaos.soak", *session.posargs)
+
+
 @nox.session(venv_backend="none")
 def engine(session: nox.Session) -> None:
     """As root on Debian: install and start a Docker Engine, and make its busybox image. Safe to repeat."""

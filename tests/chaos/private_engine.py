@@ -1,0 +1,217 @@
+"""A Docker Engine of one's own, to be killed, frozen, and filled up; nothing of it is left afterwards.
+
+It lives in namespaces of its own: network, mounts, and processes.  Its data is in memory, on a file system of
+a size of its own.  When its first process ends, the kernel ends everything in there: dockerd, containerd,
+shims, containers, mounts and networks.  Only its control groups are seen outside, and they are removed.
+The first process ends with ours, whatever happens: it reads from a pipe that nobody else holds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import psutil
+
+from tools import engine
+
+__all__ = ["PrivateEngine", "image_tar", "why_not"]
+
+_UNSHARE = ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
+_INIT = """
+mount -t tmpfs tmpfs /run && ip link set lo up && mkdir -p "$0/data" || exit 1
+mount -t tmpfs -o "size=$1m" tmpfs "$0/data" || exit 1
+while read -r _word; do
+    rm -f "$0/pid"
+    (exec dockerd --host "unix://$0/socket" --data-root "$0/data" --exec-root "$0/exec" --pidfile "$0/pid" \
+        --iptables=false --ip6tables=false --bridge=none --cgroup-parent "$2" "--live-restore=$3" \
+        </dev/null >>"$0/log" 2>&1 &)
+done
+"""
+_CGROUPS = Path("/sys/fs/cgroup")
+_UP_S = 60.0
+_GONE_S = 10.0
+
+
+def why_not() -> str | None:
+    """Why there can be no private engine here; None: there can."""
+    path = f"{os.environ['PATH']}:/usr/sbin:/sbin"
+    missing = [
+        name for name in ("dockerd", "docker-init", "unshare", "ip") if not shutil.which(name, path=path)
+    ]
+    if os.geteuid() != 0:
+        return "a private engine needs root"
+    return f"a private engine needs {', '.join(missing)}" if missing else None
+
+
+def image_tar(socket_path: str) -> bytes:
+    """The busybox image of an engine that has it, as it may be loaded into others."""
+    status, data = engine.request(socket_path, "GET", f"/images/get?names={quote(engine.IMAGE)}")
+    if status != 200:
+        raise OSError(f"no image from {socket_path}: {data[:200]!r}")
+    return data
+
+
+class PrivateEngine:
+    """A dockerd in namespaces of its own.
+
+    Args:
+        live_restore: whether containers outlive dockerd.
+        data_mib: how large its file system is.
+    """
+
+    def __init__(self, *, live_restore: bool, data_mib: int = 128) -> None:
+        self.live_restore = live_restore
+        self.folder = Path(tempfile.mkdtemp(prefix="minorch-chaos-", dir="/tmp"))  # short: a socket's path
+        self.socket = f"{self.folder}/socket"
+        self.url = f"unix://{self.socket}"
+        self._cgroup = self.folder.name
+        words = [str(self.folder), str(data_mib), f"/{self._cgroup}", "true" if live_restore else "false"]
+        self._init = subprocess.Popen(
+            [*_UNSHARE, "docker-init", "--", "sh", "-c", _INIT, *words],
+            env={**os.environ, "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"},
+            stdin=subprocess.PIPE,
+            start_new_session=True,  # an interrupt is for us alone: we end it
+        )
+
+    # -- dockerd ---------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start dockerd, and return when it answers."""
+        pipe = self._init.stdin
+        assert pipe is not None
+        pipe.write(b"start\n")
+        pipe.flush()
+        self.wait()
+
+    def wait(self) -> None:
+        """Return when dockerd answers. Raises ``TimeoutError`` with the end of its log."""
+        _until(
+            lambda: engine.answers(self.socket), _UP_S, lambda: f"no answer from dockerd:\n{self._log_end()}"
+        )
+
+    def load(self, image: bytes) -> None:
+        """Load an image that :func:`image_tar` gave."""
+        status, answer = engine.request(self.socket, "POST", "/images/load?quiet=1", image, timeout_s=60)
+        if status != 200 or not engine.has_image(self.socket):
+            raise OSError(f"the image cannot be loaded: {answer[:300]!r}")
+
+    def process(self) -> psutil.Process:
+        """Its dockerd, found among the processes that we started. Raises ``LookupError`` if none runs."""
+        for process in psutil.Process(self._init.pid).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if process.name() == "dockerd" and process.status() != psutil.STATUS_ZOMBIE:
+                    return process
+        raise LookupError("no dockerd runs")
+
+    def kill(self) -> None:
+        """Kill dockerd, without any farewell, and return when it is gone. Its containerd goes with it."""
+        process = self.process()
+        process.send_signal(signal.SIGKILL)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.wait(_GONE_S)
+
+    def terminate(self) -> None:
+        """Have dockerd end in order, and return when it is gone."""
+        process = self.process()
+        process.terminate()
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.wait(_UP_S)
+
+    def freeze(self) -> None:
+        """Have dockerd stand still."""
+        self.process().suspend()
+
+    def thaw(self) -> None:
+        """Let dockerd go on."""
+        self.process().resume()
+
+    # -- its disk --------------------------------------------------------------------------------------------
+
+    @property
+    def _filler(self) -> Path:
+        return Path(f"/proc/{self.process().pid}/root{self.folder}/data/filler")
+
+    def fill(self) -> None:
+        """Leave no byte free on its file system."""
+        with self._filler.open("ab", buffering=0) as file:
+            for size in (1 << 20, 1 << 12):
+                try:
+                    while True:
+                        file.write(bytes(size))
+                except OSError as error:
+                    if error.errno != errno.ENOSPC:
+                        raise
+
+    def unfill(self) -> None:
+        """Give the room back."""
+        self._filler.unlink(missing_ok=True)
+
+    # -- containers, behind everybody's back -----------------------------------------------------------------
+
+    def containers(self, **wanted: list[str]) -> list[Mapping[str, Any]]:
+        """All its containers, or those that a filter lets through."""
+        query = f"/containers/json?all=1&filters={quote(json.dumps(wanted))}"
+        status, answer = engine.request(self.socket, "GET", query)
+        if status != 200:
+            raise OSError(f"containers cannot be listed: {answer[:300]!r}")
+        return list(json.loads(answer))
+
+    def do(self, method: str, container_id: str, action: str) -> int:
+        """Do something to a container; returns the HTTP status."""
+        return engine.request(self.socket, method, f"/containers/{container_id}{action}")[0]
+
+    # -- the end ---------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """End everything in its namespaces, and remove what is left. Closing twice is fine."""
+        if self._init.stdin is not None:
+            self._init.stdin.close()
+        self._init.kill()
+        self._init.wait()
+        _until(self._without_cgroups, _GONE_S, lambda: f"its control groups {self._cgroup} cannot be removed")
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def cgroups(self) -> list[Path]:
+        """Its control groups, inner ones first."""
+        tops = [*_CGROUPS.glob(f"*/{self._cgroup}"), _CGROUPS / self._cgroup]
+        found = [Path(folder) for top in tops for folder, _inner, _files in os.walk(top, topdown=False)]
+        return [path for path in found if path.exists()]
+
+    def _without_cgroups(self) -> bool:
+        for path in self.cgroups():
+            self._thaw_group(path)
+            with contextlib.suppress(OSError):  # while the last process in it is being buried
+                path.rmdir()
+        return not self.cgroups()
+
+    @staticmethod
+    def _thaw_group(path: Path) -> None:
+        """What is paused cannot die, at least with the first version of control groups."""
+        for name, word in (("freezer.state", "THAWED"), ("cgroup.freeze", "0")):
+            with contextlib.suppress(OSError):
+                if (path / name).exists():
+                    (path / name).write_text(word)
+
+    def _log_end(self) -> str:
+        path = self.folder / "log"
+        return "\n".join(path.read_text(errors="replace").splitlines()[-15:]) if path.exists() else "(no log)"
+
+
+def _until(true: Callable[[], bool], patience_s: float, complaint: Callable[[], str]) -> None:
+    deadline = time.monotonic() + patience_s
+    while not true():
+        if time.monotonic() > deadline:
+            raise TimeoutError(complaint())
+        time.sleep(0.02)

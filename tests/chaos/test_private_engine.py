@@ -1,0 +1,76 @@
+"""A private engine can be hurt in every way, and nothing of it is left."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.chaos.private_engine import PrivateEngine
+from tools import engine
+
+
+def run(own: PrivateEngine, *command: str) -> tuple[str, int]:
+    """Make a container and start it; its id, and the status of the start."""
+    body = {"Image": engine.IMAGE, "Cmd": command, "HostConfig": {"NetworkMode": "none"}}
+    connection = engine.UnixConnection(own.socket, 30)
+    try:
+        words = json.dumps(body)
+        connection.request("POST", "/containers/create", words, {"Content-Type": "application/json"})
+        made = json.loads(connection.getresponse().read())
+    finally:
+        connection.close()
+    return made.get("Id", ""), own.do("POST", made["Id"], "/start") if "Id" in made else 500
+
+
+@pytest.fixture
+def own(image: bytes) -> Iterator[PrivateEngine]:
+    own = PrivateEngine(live_restore=True, data_mib=48)
+    try:
+        own.start()
+        own.load(image)
+        yield own
+    finally:
+        own.close()
+
+
+def test_containers_outlive_a_killed_engine_with_live_restore_and_nothing_outlives_its_close(
+    own: PrivateEngine,
+):
+    container_id, status = run(own, "sleep", "300")
+    assert status == 204
+    paused_id, status = run(own, "sleep", "300")
+    assert (status, own.do("POST", paused_id, "/pause")) == (204, 204)  # what is paused is hard to kill
+    inside = psutil.Process(own._init.pid).children(recursive=True)
+    assert any(process.name() == "sleep" for process in inside)
+    own.kill()
+    assert not engine.answers(own.socket)
+    own.start()
+    states = {entry["Id"]: entry["State"] for entry in own.containers()}
+    assert states == {container_id: "running", paused_id: "paused"}
+    own.freeze()
+    assert not engine.answers(own.socket, timeout_s=0.3)
+    own.thaw()
+    own.wait()
+    own.close()
+    _gone, alive = psutil.wait_procs(inside, timeout=5)
+    assert alive == []
+    assert own.cgroups() == []
+    assert not own.folder.exists()
+    assert str(own.folder) not in Path("/proc/mounts").read_text()
+
+
+def test_a_full_disk_refuses_containers_until_there_is_room_again(own: PrivateEngine):
+    own.fill()
+    assert run(own, "true")[1] >= 500
+    own.unfill()
+    container_id, status = run(own, "true")
+    assert status == 204
+    deadline = time.monotonic() + 10
+    while (state := next(iter(own.containers(id=[container_id])))["State"]) != "exited":
+        assert time.monotonic() < deadline, state
+        time.sleep(0.02)
