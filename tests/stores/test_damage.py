@@ -162,6 +162,25 @@ def test_each_fault_is_an_error_of_its_own_that_says_what_to_do(tmp_path: Path):
         assert "; " in words or ": " in words, what  # what it is, and what to do about it
 
 
+@pytest.mark.parametrize("suffix", ["", "-wal"])
+def test_a_file_that_is_removed_while_it_is_open_takes_nothing_until_it_is_back(tmp_path: Path, suffix: str):
+    """Such as by a program that cleans up: SQLite would go on writing to what has no name any more."""
+    path = tmp_path / "store.db"
+    file, elsewhere = Path(f"{path}{suffix}"), tmp_path / "elsewhere"
+    with contextlib.closing(SqliteStore(path)) as store:
+        store.commit([ROWS[0]])
+        file.rename(elsewhere)
+        with pytest.raises(StoreError, match=r"was removed or replaced .* put it back where it was, or end"):
+            store.commit([ROWS[1]])
+        file.write_bytes(elsewhere.read_bytes())
+        with pytest.raises(StoreError, match="was removed or replaced"):
+            store.commit([ROWS[1]])
+        elsewhere.rename(file)
+        store.commit([ROWS[2]])
+    with contextlib.closing(SqliteStore(path)) as store:
+        assert store.load() == [ROWS[0], ROWS[2]]
+
+
 def test_what_a_dead_process_left_in_the_log_is_in_the_file_once_it_was_opened(tmp_path: Path):
     """So that what is written from then on stands behind nothing of which nobody knows how safe it is."""
     path, alone = tmp_path / "store.db", tmp_path / "alone.db"

@@ -97,6 +97,8 @@ class SqliteStore:
                 _set_up(db, self._path)
             undo.pop_all()
         self._db = db
+        self._files = {name: _identity(name) for name in (self._path, f"{self._path}-wal")}
+        """What was opened, so that it is noticed if that is not there any more."""
 
     def load(self) -> list[Change]:
         """Return every row that was committed, in the order of table and key.
@@ -128,6 +130,7 @@ class SqliteStore:
         db = self._open_db()
         if not changes:
             return
+        self._check_in_place()
         with _translated(self._path), _transaction(db):
             # Runs of writes and of deletes, so that a key's last change wins and most batches are one call.
             for deleting, run in itertools.groupby(changes, key=lambda change: change.value is None):
@@ -150,6 +153,15 @@ class SqliteStore:
             self._db.close()
         self._db = None
         _drop_lock(self._lock, self._path)
+
+    def _check_in_place(self) -> None:
+        """Refuse to write where nobody would find it: into files that were removed while they are open."""
+        for name, identity in self._files.items():
+            if _identity(name) != identity:
+                raise StoreError(
+                    f'"{name}" was removed or replaced while it is open, so what is written would be lost; '
+                    "put it back where it was, or end this process"
+                )
 
     def _open_db(self) -> sqlite3.Connection:
         if self._db is None:
@@ -180,6 +192,15 @@ def _check_place(path: str) -> None:
         raise StoreError(f'cannot make the store "{path}": "{directory}" {problem}')
     if os.path.exists(path) and not os.path.isfile(path):
         raise StoreError(f'"{path}" is not a file; name a file for the store, e.g. "{path}/minorch.db"')
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    """Which file is there; None: there is none."""
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return (found.st_dev, found.st_ino)
 
 
 def _create_private(path: str) -> None:
