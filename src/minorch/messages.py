@@ -22,6 +22,7 @@ from minorch.model.base import decode_hook, encode_hook
 from minorch.states import AttemptState, Reason
 
 __all__ = [
+    "CRASH_LOOP_AFTER",
     "MAX_MESSAGE_BYTES",
     "Assign",
     "Assignment",
@@ -29,12 +30,16 @@ __all__ = [
     "Message",
     "Observed",
     "Report",
+    "Streak",
     "decode",
     "encode",
 ]
 
 MAX_MESSAGE_BYTES: Final = 64 * 1024 * 1024
 """Larger ones are refused unread."""
+
+CRASH_LOOP_AFTER: Final = 3
+"""After so many restarts in a row a task is said to be crash looping."""
 
 Desired = Literal["run", "stop"]
 
@@ -53,6 +58,8 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
     task: Task | None = None
     """What to run; None where ``desired`` is ``stop``."""
     restart: RestartPolicy | None = None
+    restarts: int | None = None
+    """How many restarts in a row led to ``run``, as far as the manager knows; None: it does not say."""
     grace_s: float = 10.0
     """For ``stop``: how long it has before it is killed."""
 
@@ -90,6 +97,22 @@ class Assign(msgspec.Struct, frozen=True, kw_only=True, tag="assign", omit_defau
     ``heard``, less what clocks may drift, it begins nothing after that; 0: the manager does not say."""
 
 
+class Streak(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """Restarts in a row: none of the runs since has lasted for the restart policy's ``reset_after_s``."""
+
+    restarts: int
+    """How many there were, with the one that is to come."""
+    exit_code: int | None = None
+    """Of the latest run that ended; None: it has none, or it is not known."""
+    next_at: float | None = None
+    """When the next start comes, in seconds since 1970 by the clock of who makes it; None: it was made."""
+
+    @property
+    def crash_looping(self) -> bool:
+        """Whether there were so many that it is told: three or more."""
+        return self.restarts >= CRASH_LOOP_AFTER
+
+
 class Observed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What a worker has of one attempt."""
 
@@ -109,6 +132,8 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc
     """The verdict of its health check; None: it has none, or none yet."""
     ports: Mapping[str, str] = {}
     handle: str = ""
+    streak: Streak | None = None
+    """None: it has not been restarted lately."""
 
     @property
     def progress(self) -> tuple[int, int]:

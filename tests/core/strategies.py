@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from minorch.messages import Assign, Assignment, Message, Observed, Report
+from minorch.messages import Assign, Assignment, Message, Observed, Report, Streak
 from minorch.model import (
     Affinity,
     HealthCheck,
@@ -217,6 +217,7 @@ ASSIGNMENTS = st.builds(
     index=st.integers(0, 9),
     task=tasks(),
     restart=RESTARTS,
+    restarts=st.none() | st.integers(0, 9),
     grace_s=SECONDS,
 )
 ASSIGNS = st.builds(
@@ -246,6 +247,10 @@ OBSERVED = st.builds(
     healthy=st.none() | st.booleans(),
     ports=st.dictionaries(TEXT, TEXT, max_size=2),
     handle=TEXT,
+    streak=st.none()
+    | st.builds(
+        Streak, restarts=COUNTS, exit_code=st.none() | st.integers(-255, 255), next_at=st.none() | SECONDS
+    ),
 )
 REPORTS = st.builds(
     Report,

@@ -8,6 +8,7 @@ from functools import partial
 
 import msgspec
 
+from minorch.contracts import Launch
 from minorch.ids import RunKey
 from minorch.manager import ManagerConfig
 from minorch.messages import Assign, Report
@@ -17,7 +18,7 @@ from minorch.schedulers import EPVM, BinPack, LeastLoaded, RandomChoice, RoundRo
 from minorch.scheduling import Scheduler
 from minorch.scheduling.filters import selects
 from minorch.states import AttemptState, Reason, TaskState
-from minorch.worker import WorkerConfig
+from minorch.worker import Refused, WorkerConfig
 from tests.stories.world import Machine, World, machine as node
 
 __all__ = ["Walk"]
@@ -79,6 +80,7 @@ class Walk:
         self.world.crash = lambda moment: self._chance(self.crashy / 2)
         self.world.on_start = self._on_start
         for machine in self.world.machines.values():
+            machine.refuse = self._refuse
             machine.fact_delay_s = lambda: draw.expovariate(1.0) if self._chance(self.late_facts) else 0.0
 
     def _chance(self, share: float) -> bool:
@@ -93,6 +95,12 @@ class Walk:
         lasts_s = self.random.expovariate(0.1)
         unseen = self._chance(0.1)
         self.world.later(lasts_s, lambda: machine.exit(key, code, unseen=unseen))
+
+    def _refuse(self, launch: Launch) -> Refused | None:
+        """Services find no image now and then."""
+        if not launch.job.startswith("service") or not self._chance(0.3):
+            return None
+        return Refused(key=launch.key, reason=Reason.IMAGE_NOT_FOUND, message="not there")
 
     # -- what goes wrong ----------------------------------------------------------------------
 
@@ -147,6 +155,9 @@ class Walk:
     def _submit(self) -> None:
         draw = self.random
         self.submitted += 1
+        if draw.random() < 0.1:
+            self._submit_service()
+            return
         tasks: list[Task] = []
         for at in range(draw.randint(1, 4)):
             before = [task.name for task in tasks if draw.random() < 0.3]
@@ -176,6 +187,14 @@ class Walk:
         self.world.submit(job)
         if any(info.name == job.name for info in self.world.manager.jobs()):
             self.jobs.append(job.name)  # unless the manager died before it was committed
+
+    def _submit_service(self) -> None:
+        policy = RestartPolicy.always(backoff_s=self.random.choice([0.1, 5.0]))
+        task = Task("serve", command=["x"], replicas=2, restart=policy, stop_grace_s=2.0)
+        job = Job(f"service-{self.submitted}", [task], kind="service", retries=1, wait_for_nodes=True)
+        self.world.submit(job)
+        if any(info.name == job.name for info in self.world.manager.jobs()):
+            self.jobs.append(job.name)
 
     def _social(self, job: Job) -> Job:
         """The same job with a priority, perhaps as a gang, and with wishes about others."""
@@ -263,6 +282,11 @@ class Walk:
         world.pass_time(61)
         for info in world.manager.nodes():
             world.manager.cordon(info.name, world.now, cordoned=False)
+        for job in world.manager.jobs():
+            if job.kind == "service" and not job.state.terminal:
+                for task in job.tasks:
+                    assert not task.state.terminal or task.stopping or task.reason is Reason.NODE_LOST, task
+                world.manager.stop(job.id, world.now)
         world.run()
         for _ in range(40):
             if all(job.state.terminal for job in world.manager.jobs()):

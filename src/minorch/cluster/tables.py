@@ -48,7 +48,7 @@ def task_rows(tasks: Sequence[TaskInfo]) -> list[list[str]]:
                 "" if task.exit_code is None else str(task.exit_code),
                 task.node or "",
                 str(last.number if last is not None else 0),
-                str(task.restarts),
+                f"{task.restarts}{' (crash looping)' if task.crash_looping else ''}",
                 ran,
             ]
         )

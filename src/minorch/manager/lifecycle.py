@@ -247,19 +247,20 @@ def _try_later(
     desk: Desk, task: TaskRecord, attempt: AttemptRecord, policy: RestartPolicy, now: float
 ) -> None:
     """Have a service's task placed anew after a wait that doubles: nothing but a stop ends it."""
-    started_at, finished_at = attempt.started_at, attempt.finished_at
-    if (
-        started_at is not None
-        and finished_at is not None
-        and finished_at - started_at >= policy.reset_after_s
-    ):
-        task.failed = 0
-    pause_s = wait_s(policy, task.failed)
-    task.failed += 1
+    before = attempt.streak
+    restarts = 0 if before is None else before.restarts
+    pause_s = wait_s(policy, restarts)
+    task.failed = restarts + 1
     why = f": {attempt.message}" if attempt.message else ""
     words = f"attempt {attempt.number} failed on {attempt.node}: {_how(attempt)}{why}"
-    _back_to_pending(desk, task, f"{words}; tried again in {pause_s:g} s, {task.failed} in a row", now)
+    words = f"{words}; tried again in {pause_s:g} s, {task.failed} in a row"
     _delay(desk, task, now + pause_s)
+    after = task.streak
+    if after is not None and after.crash_looping:
+        words = f"crash looping: {words}"
+        if before is None or not before.crash_looping:
+            desk.state.log("task_crash_looping", now, task=task, node=attempt.node, detail=words)
+    _back_to_pending(desk, task, words, now)
 
 
 def _back_to_pending(desk: Desk, task: TaskRecord, words: str, now: float) -> None:

@@ -85,6 +85,7 @@ def _merge(desk: Desk, task: TaskRecord, attempt: AttemptRecord, observed: Obser
     if attempt.state.terminal or observed.progress < attempt.progress:
         return
     restarted = attempt.run and observed.run > attempt.run
+    _merge_streak(desk, task, attempt, observed, now)
     if observed.run > attempt.run:
         attempt.running_since = now
     before = attempt.message  # where a run failed, it says how, and when the next one follows
@@ -114,3 +115,19 @@ def _merge(desk: Desk, task: TaskRecord, attempt: AttemptRecord, observed: Obser
         desk.state.move_attempt(task, observed.state, now)
         if observed.state is AttemptState.RUNNING:
             attempt_began(desk, task, now)
+
+
+def _merge_streak(
+    desk: Desk, task: TaskRecord, attempt: AttemptRecord, observed: Observed, now: float
+) -> None:
+    """Take over how often it was restarted in a row, and tell when that becomes many, or none."""
+    before = task.streak
+    attempt.streak = observed.streak
+    if observed.run and observed.streak is None:
+        task.failed = 0
+    was_looping = before is not None and before.crash_looping
+    is_looping = observed.streak is not None and observed.streak.crash_looping
+    if is_looping and not was_looping:
+        desk.state.log("task_crash_looping", now, task=task, node=attempt.node, detail=observed.message)
+    elif was_looping and not is_looping and not observed.state.terminal:
+        desk.state.log("task_steady", now, task=task, node=attempt.node)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from minorch.ids import RunKey
+from minorch.messages import Streak
 from minorch.model import Node, NodeStats, TaskStats
 from minorch.resources import Resources
 from minorch.state.records import AttemptRecord, TaskRecord
@@ -35,6 +36,8 @@ class AttemptInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     ports: Mapping[str, str] = {}
     handle: str = ""
     """What the runtime calls it: a container's id, a process id."""
+    streak: Streak | None = None
+    """Its restarts in a row; None: it has not been restarted lately."""
 
     @property
     def restarts(self) -> int:
@@ -62,6 +65,14 @@ class TaskInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     stats: TaskStats | None = None
     run_key: RunKey | None = None
     """Which run its logs are to be had from; None: nothing was started or it is gone."""
+    streak: Streak | None = None
+    """How often it was started again in a row, its last exit code, and when the next start comes; None: it
+    was not, or has run for long since."""
+
+    @property
+    def crash_looping(self) -> bool:
+        """Whether it was started again three times in a row or more, and never ran for long."""
+        return self.streak is not None and self.streak.crash_looping
 
     @property
     def node(self) -> str | None:
@@ -134,6 +145,7 @@ def _attempt_info(attempt: AttemptRecord) -> AttemptInfo:
         healthy=attempt.healthy,
         ports=attempt.ports,
         handle=attempt.handle,
+        streak=attempt.streak,
     )
 
 
@@ -154,6 +166,7 @@ def task_info(state: ClusterState, task: TaskRecord) -> TaskInfo:
         stopping=task.ending is not None,
         stats=state.task_stats.get(task.id),
         run_key=None if task.released else state.run_key(task),
+        streak=task.streak,
     )
 
 

@@ -15,6 +15,7 @@ from typing import Final
 import msgspec
 
 from minorch.errors import StoreCorrupt
+from minorch.messages import Streak
 from minorch.model import Job, Node
 from minorch.model.base import decode_hook, encode_hook
 from minorch.states import AttemptState, JobState, Reason, TaskState
@@ -67,6 +68,8 @@ class AttemptRecord(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     healthy: bool | None = None
     ports: Mapping[str, str] = {}
     handle: str = ""
+    streak: Streak | None = None
+    """Its restarts in a row; None: it has not been restarted lately."""
 
     @property
     def progress(self) -> tuple[int, int]:
@@ -105,11 +108,21 @@ class TaskRecord(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     lost: int = 0
     """How many attempts in a row were lost with their node, and ran for no long time before."""
     failed: int = 0
-    """For a service: how many attempts in a row failed for good, so that it was tried again after a wait."""
+    """For a service: how many starts in a row had failed when it was last tried again after a wait."""
     retry_at: float | None = None
     """Until when it waits for that, in seconds since 1970; None: it does not."""
     released: bool = False
     """Whether the worker may have forgotten its last attempt."""
+
+    @property
+    def streak(self) -> Streak | None:
+        """Its restarts in a row, on its node and elsewhere; None: there were none lately."""
+        current = self.current
+        if current is not None and not current.state.terminal and (current.run or current.streak is not None):
+            return current.streak
+        if self.state.terminal or current is None or not self.failed:
+            return None
+        return Streak(restarts=self.failed, exit_code=current.exit_code, next_at=self.retry_at)
 
     @property
     def current(self) -> AttemptRecord | None:

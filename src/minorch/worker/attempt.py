@@ -9,7 +9,7 @@ from typing import Literal
 from minorch.contracts import RunStatus
 from minorch.decisions.health import Health
 from minorch.ids import RunKey
-from minorch.messages import Assignment, Observed
+from minorch.messages import Assignment, Observed, Streak
 from minorch.model import redact
 from minorch.states import AttemptState, Reason
 
@@ -49,18 +49,22 @@ class LocalAttempt:
         "handle",
         "health",
         "killing",
+        "last_exit_code",
         "leftovers",
         "message",
         "phase",
         "ports",
         "probe_at",
         "reason",
+        "restart_at",
         "restarts",
         "run",
         "seen_at",
         "started_at",
         "state",
         "status",
+        "steady_at",
+        "steady_timed",
         "task_id",
         "unhealthy",
         "wake_at",
@@ -82,6 +86,14 @@ class LocalAttempt:
         """For ADOPTED: how it was found."""
         self.restarts = 0
         """Restarts in a row."""
+        self.restart_at: float | None = None
+        """When the next one comes, while it waits for that."""
+        self.last_exit_code: int | None = None
+        """Of the latest run that ended."""
+        self.steady_at: float | None = None
+        """When its run will have lasted so long that the count of restarts begins again."""
+        self.steady_timed = False
+        """Whether it will be looked at for that; one look ahead is enough however often it is restarted."""
         self.seen_at = 0
         """How many listings had been asked for when this run was seen to have started."""
         self.killing = False
@@ -121,13 +133,26 @@ class LocalAttempt:
             state=self.state,
             reason=self.reason,
             exit_code=self.exit_code,
-            message=self._without_secrets(self.message),
+            message=self._without_secrets(self._words()),
             started_at=self.started_at,
             finished_at=self.finished_at,
             healthy=self.health.healthy,
             ports=self.ports,
             handle=self.handle,
+            streak=self._streak(),
         )
+
+    def _streak(self) -> Streak | None:
+        if not self.restarts:
+            return None
+        return Streak(restarts=self.restarts, exit_code=self.last_exit_code, next_at=self.restart_at)
+
+    def _words(self) -> str:
+        streak = self._streak()
+        if self.state.terminal or streak is None or not streak.crash_looping:
+            return self.message
+        code = "" if self.last_exit_code is None else f", the last time after exit code {self.last_exit_code}"
+        return f"crash looping: {self.message or f'restarted {self.restarts} times in a row{code}'}"
 
     def _without_secrets(self, text: str) -> str:
         task = self.assignment.task if self.assignment is not None else None

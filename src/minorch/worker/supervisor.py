@@ -35,7 +35,7 @@ class Supervisor:
         owner: which cluster and node the runs belong to.
         config: waits and bounds.
         random: for the jitter of restarts.
-        timers: where attempts ask to be looked at again, as ("attempt", id).
+        timers: where attempts ask to be looked at again, as ("attempt", id) and ("steady", id).
     """
 
     def __init__(self, owner: Owner, config: WorkerConfig, random: Random, timers: Timers) -> None:
@@ -75,6 +75,8 @@ class Supervisor:
         local.assignment = entry
         local.run, local.begun = max(1, entry.run), entry.run
         local.restarts = local.run - 1  # at most, as for what is adopted
+        if entry.restarts is not None:
+            local.restarts = entry.restarts
         local.state = AttemptState.RUNNING if entry.run else AttemptState.SCHEDULED
         self.attempts[local.id] = local
         self._note(local)
@@ -92,10 +94,14 @@ class Supervisor:
     def _on_claimed(self, local: LocalAttempt, now: float) -> None:
         """The manager has named an attempt that was found at the start."""
         status, local.status = local.status, None
+        entry = local.assignment
+        if entry is not None and entry.restarts is not None:
+            local.restarts = entry.restarts + max(0, local.run - entry.run)
         if local.phase is Phase.ADOPTED and status is not None:
             self._on_exit(local, status, now)
         elif local.phase is Phase.RUNNING:
             self._plan_probe(local, now)
+            self._plan_reset(local, now)
         elif local.phase is Phase.WAITING:
             self._waiting[local.id] = None
 
@@ -185,6 +191,7 @@ class Supervisor:
             self._terminate(local, now)
         else:
             self._plan_probe(local, now)
+            self._plan_reset(local, now)
 
     def _on_exit(self, local: LocalAttempt, status: RunStatus, now: float) -> None:
         local.finished_at = status.finished_at if status.finished_at is not None else now
@@ -358,6 +365,8 @@ class Supervisor:
             return
         failed = exit_code != 0 or reason is not Reason.EXITED
         policy = _policy(local)
+        local.last_exit_code = exit_code
+        local.steady_at = None
         if up_s >= policy.reset_after_s:
             local.restarts = 0
         wait_s = decide_restart(
@@ -376,7 +385,8 @@ class Supervisor:
         why = f": {message}" if message else ""
         local.message = f"{reason}{code}; restart {local.restarts}{most} in {wait_s:.1f} s{why}"
         self._note(local)
-        self._wake(local, now + wait_s)
+        local.restart_at = now + wait_s
+        self._wake(local, local.restart_at)
 
     def _finish(
         self,
@@ -392,7 +402,7 @@ class Supervisor:
         local.state, local.reason, local.exit_code = state, reason, exit_code
         local.message = message
         local.finished_at = local.finished_at if local.finished_at is not None else now
-        local.wake_at = local.probe_at = None
+        local.wake_at = local.probe_at = local.steady_at = None
         self._starting.discard(local.key)
         self._note(local)
         if local.desired == "forget":
@@ -412,7 +422,9 @@ class Supervisor:
         local.wake_at = None
         match local.phase:
             case Phase.BACKOFF:
-                local.leftovers.append(local.key)
+                if local.begun == local.run:  # else nothing of it is left
+                    local.leftovers.append(local.key)
+                local.restart_at = None
                 local.run += 1
                 local.phase = Phase.WAITING
                 self._waiting[local.id] = None
@@ -439,6 +451,30 @@ class Supervisor:
         if task is not None and task.health is not None:
             local.probe_at = now + task.health.interval_s
             self._timers.add(local.probe_at, "attempt", local.id)
+
+    def _plan_reset(self, local: LocalAttempt, now: float) -> None:
+        """Have its restarts forgotten when its run has lasted for long."""
+        if local.restarts:
+            begun = now if local.started_at is None else min(local.started_at, now)
+            local.steady_at = begun + _policy(local).reset_after_s
+            if not local.steady_timed:
+                local.steady_timed = True
+                self._timers.add(local.steady_at, "steady", local.id)
+
+    def look_whether_steady(self, attempt_id: str, now: float) -> None:
+        """Forget an attempt's restarts if its run has lasted for long, or look again when it will have."""
+        local = self.attempts.get(attempt_id)
+        if local is None:
+            return
+        local.steady_timed = False
+        if local.steady_at is None:
+            return
+        if local.steady_at > now:
+            local.steady_timed = True
+            self._timers.add(local.steady_at, "steady", local.id)
+        else:
+            local.restarts, local.steady_at = 0, None
+            self._note(local)
 
     def _wake(self, local: LocalAttempt, at: float) -> None:
         local.wake_at = at

@@ -297,6 +297,8 @@ class Worker:
                 self._report_timed = False  # settle sees to the rest
             case ("list", _):
                 self._list_due, self._retrying = True, False
+            case ("steady", attempt_id):
+                self._attempts.look_whether_steady(attempt_id, now)
             case _:
                 self._attempts.wake(timer[1], now)
 
