@@ -298,16 +298,21 @@ def _drop_lock(lock: BinaryIO, path: str) -> None:
 
 def _set_up(db: sqlite3.Connection, path: str) -> None:
     """Bring the file to the newest version, all or nothing, and set how it is written."""
+    db.execute("PRAGMA synchronous = FULL")
+    _check_ours(db, path)
+    version = _number(db, "PRAGMA user_version")
+    if version > len(MIGRATIONS):
+        (writer,) = db.execute("SELECT value FROM meta WHERE name = 'minorch'").fetchone() or ("?",)
+        raise StoreVersionError(
+            f'"{path}" was written by minorch {writer} (store version {version}); this is minorch '
+            f"{_minorch_version()}, which knows versions up to {len(MIGRATIONS)}: use a newer minorch"
+        )
+    # What a dead process left in the log goes into the file first, and what is written next begins a new log.
+    # For where an fsync had failed, the system shows what may never have reached the disk, and whatever were
+    # written behind that would be lost with it when power fails.
+    db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
     # The header must say that it is ours before there is a log, where `immutable` would not see it.
     with _transaction(db):
-        _check_ours(db, path)
-        version = _number(db, "PRAGMA user_version")
-        if version > len(MIGRATIONS):
-            (writer,) = db.execute("SELECT value FROM meta WHERE name = 'minorch'").fetchone() or ("?",)
-            raise StoreVersionError(
-                f'"{path}" was written by minorch {writer} (store version {version}); this is minorch '
-                f"{_minorch_version()}, which knows versions up to {len(MIGRATIONS)}: use a newer minorch"
-            )
         for statements in MIGRATIONS[version:]:
             for statement in statements:
                 db.execute(statement)
@@ -317,12 +322,8 @@ def _set_up(db: sqlite3.Connection, path: str) -> None:
         # Also tells now, not at the first commit, whether the file can be written to: BEGIN does not.
         db.execute("INSERT OR REPLACE INTO meta VALUES ('minorch', ?)", (_minorch_version(),))
     db.execute("PRAGMA journal_mode = WAL").fetchall()  # where it cannot, the rollback journal is as durable
-    db.execute("PRAGMA synchronous = FULL")
     db.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}").fetchall()
-    # What a dead process left in the log goes into the file first: after an fsync that failed, the system
-    # shows what may never have reached the disk, and whatever was written behind it would be lost with it
-    # when power fails. It also makes the log's index, so that a lack of room for that is told now.
-    db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+    _number(db, "SELECT count(*) FROM meta")  # makes the log's index, for which there may be no room
 
 
 def _number(db: sqlite3.Connection, query: str) -> int:
