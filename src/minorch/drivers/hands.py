@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar, assert_never
 
 from minorch.contracts import Owner, Probe as Answered, RunStatus, Runtime
@@ -60,6 +61,8 @@ class RuntimeHands:
         self._gauge = Gauge()
         self._cancelled: set[RunKey] = set()
         self._starting: set[RunKey] = set()
+        self._asked: set[tuple[type[Action], RunKey | Owner]] = set()
+        """Signals and measurements that wait or are under way: the same once more would wait behind it."""
         self._lock = threading.Lock()
 
     def do(self, action: Action, owner: Owner, answer: Answer) -> None:
@@ -76,17 +79,37 @@ class RuntimeHands:
             case Remove():
                 self._work.submit(lambda: answer(self._remove(action.key)))
             case Terminate():
-                self._control.submit(lambda: self._signal(self.runtime.terminate, action.key, answer))
+                call = partial(self._signal, self.runtime.terminate, action.key, answer)
+                self._submit_once(self._control, (Terminate, action.key), call)
             case Kill():
-                self._control.submit(lambda: self._signal(self.runtime.kill, action.key, answer))
+                call = partial(self._signal, self.runtime.kill, action.key, answer)
+                self._submit_once(self._control, (Kill, action.key), call)
             case ListRuns():
                 self._control.submit(lambda: answer(self._list(action, owner)))
             case Probe():
                 self._checks.submit(lambda: answer(self._probe(action)))
             case Sample():
-                self._checks.submit(lambda: answer(self._sample(action)))
+                self._submit_once(self._checks, (Sample, owner), lambda: answer(self._sample(action)))
             case _:
                 assert_never(action)
+
+    def _submit_once(
+        self, pool: DaemonPool, what: tuple[type[Action], RunKey | Owner], call: Callable[[], None]
+    ) -> None:
+        """Have something done that the worker asks for again and again, unless it still waits for that."""
+        with self._lock:
+            if what in self._asked:
+                return
+            self._asked.add(what)
+
+        def do() -> None:
+            try:
+                call()
+            finally:
+                with self._lock:
+                    self._asked.discard(what)
+
+        pool.submit(do)
 
     def _start(self, action: Start, answer: Answer) -> Fact:
         launch, key = action.launch, action.key

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import logging
 import os
 import queue
@@ -24,11 +25,21 @@ __all__ = ["ManagerDriver"]
 
 _log = logging.getLogger("minorch.drivers")
 _T = TypeVar("_T")
+
+
+class _Wake(enum.Enum):
+    """What else may be in the inbox."""
+
+    REPORTS = "reports were put aside"
+
+
 _Call = tuple[Callable[[], object], "Future[object]"]
 _RETRY_S = 1.0
 """A store that failed is tried again after so long, however much arrives meanwhile; a try may take long."""
 _MOST_HELD = 10_000
 """How many messages, and events for observers, are held back while the store cannot be written."""
+_MOST_CALLS = 10_000
+"""How many changes may wait for the manager at a time."""
 _LONGEST_WAIT_S = 3600.0
 """Longer waits are made of several: one of 293 years is more than a queue can count."""
 
@@ -81,7 +92,11 @@ class ManagerDriver:
         )
         self._pid = os.getpid()
         self._lock = threading.Lock()
-        self._inbox: queue.SimpleQueue[_Call | Report | None] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[_Call | _Wake | None] = queue.SimpleQueue()
+        self._reports: dict[str, Report] = {}
+        """By worker: the latest that was not taken yet. It says all that those before it did."""
+        self._post = threading.Lock()
+        """Held to put a report there, and to take them all."""
         self._thread = threading.Thread(target=self._loop, name="minorch-manager", daemon=True)
         self._closed = False
         self._callbacks: dict[str, list[Callable[[], None]]] = {}
@@ -125,8 +140,23 @@ class ManagerDriver:
         self._thread.start()
 
     def receive(self, report: Report) -> None:
-        """Hand the manager a message, from any thread."""
-        self._inbox.put(report)
+        """Hand the manager a message, from any thread.
+
+        If more arrive than can be taken, only the latest of each worker is: it is as if the others were lost.
+        """
+        with self._post:
+            waiting = self._reports.get(report.worker)
+            if waiting is None:
+                self._inbox.put(_Wake.REPORTS)
+            elif waiting.incarnation == report.incarnation and waiting.sequence >= report.sequence:
+                return  # overtaken on the way
+            self._reports[report.worker] = report
+
+    def _take_reports(self) -> Sequence[Report]:
+        with self._post:
+            reports = tuple(self._reports.values())
+            self._reports.clear()
+        return reports
 
     def call(self, change: Callable[[Manager, float], _T], timeout_s: float | None = 30.0) -> _T:
         """Have *change* applied to the manager and return its result once it is durable.
@@ -144,6 +174,8 @@ class ManagerDriver:
         with self._door:
             if self._closed or self._ended:
                 raise self._gone()
+            if self._inbox.qsize() >= _MOST_CALLS:
+                raise StoreError(f"{_MOST_CALLS:,} changes wait already; the store does not keep up")
             self._inbox.put((lambda: change(self.manager, self._clock()), future))
         try:
             return future.result(timeout_s)  # type: ignore[return-value]  # it is what change returned
@@ -270,7 +302,6 @@ class ManagerDriver:
         closing = False
         while not closing:
             calls: list[_Call] = []
-            reports: list[Report] = []
             wait_s = None
             if deadline is not None:
                 wait_s = min(_LONGEST_WAIT_S, max(0.0, deadline - self._clock()))
@@ -279,15 +310,13 @@ class ManagerDriver:
                 while True:
                     if item is None:
                         closing = True
-                    elif isinstance(item, Report):
-                        reports.append(item)
-                    else:
+                    elif not isinstance(item, _Wake):
                         calls.append(item)
                     item = self._inbox.get_nowait()
             except queue.Empty:
                 pass
             try:
-                deadline = self._turn(calls, reports)
+                deadline = self._turn(calls, self._take_reports())
             except BaseException as error:  # noqa: BLE001  its callers are told
                 _log.exception("the manager stopped because of a bug in minorch")
                 self._bug = error

@@ -15,13 +15,15 @@ from minorch.drivers.hands import RuntimeHands
 from minorch.errors import MessageError, MinorchError
 from minorch.messages import Assign, Report
 from minorch.model import Node
-from minorch.worker import Fact, Missed, Seen, Unreachable, Worker, WorkerConfig
+from minorch.worker import Fact, Missed, Progressed, Seen, Unreachable, Worker, WorkerConfig
 
 __all__ = ["WorkerDriver"]
 
 _log = logging.getLogger("minorch.drivers")
 _LONGEST_WAIT_S: Final = 3600.0
 _LONGEST_RETRY_S: Final = 30.0
+_MOST_WAITING: Final = 10_000
+"""When so many messages and facts wait, more of those that can be had again are left out."""
 _FIRST_REPORT_S: Final = 1.0
 """How long a start waits at most for a transport that hangs."""
 
@@ -65,6 +67,8 @@ class WorkerDriver:
         self._watch_retry_s = (config or WorkerConfig()).retry_s
         self._watch_at = 0.0
         """When to try to watch the runtime, if that is not done."""
+        self._overrun = False
+        """Whether a notice of the runtime was left out, so that its runs have to be listed."""
         self._idle = threading.Event()
         self._door = threading.Lock()
         """Held to put an order into the inbox, and to say that nothing is left to do."""
@@ -81,7 +85,9 @@ class WorkerDriver:
         self._spoke.wait(_FIRST_REPORT_S)
 
     def receive(self, assign: Assign) -> None:
-        """Hand the worker a message, from any thread."""
+        """Hand the worker a message, from any thread. It is lost if far too many wait already."""
+        if self._is_full():
+            return
         with self._door:
             self._idle.clear()
             self._inbox.put(assign)
@@ -114,17 +120,21 @@ class WorkerDriver:
                 deadline = min(deadline, self._try_to_watch())
             try:
                 wait_s = min(_LONGEST_WAIT_S, max(0.0, deadline - self._clock()))
-                item = self._inbox.get(timeout=wait_s)
-                while item is not None:
+                for _ in range(_MOST_WAITING):  # and no more, or a flood would leave no time to act
+                    item = self._inbox.get(timeout=wait_s)
+                    if item is None:
+                        return
                     self._take(item)
-                    item = self._inbox.get_nowait()
-                return
+                    wait_s = 0.0
             except queue.Empty:
                 pass
+            if self._overrun:
+                self._overrun = False
+                self._worker.observe(Missed(), self._clock())
             step = self._worker.settle(self._clock())
             deadline = step.deadline
             for action in step.actions:
-                self._hands.do(action, self._worker.owner, self._inbox.put)
+                self._hands.do(action, self._worker.owner, self._answer)
             if step.report is not None:
                 self._pass_on(step.report)
                 self._spoke.set()
@@ -133,6 +143,15 @@ class WorkerDriver:
                     self._idle.clear()
                 elif self._inbox.empty():  # or what waits there may be an order
                     self._idle.set()
+
+    def _is_full(self) -> bool:
+        """Whether so much waits that what can be had again, or matters little, is left out."""
+        return self._inbox.qsize() >= _MOST_WAITING
+
+    def _answer(self, fact: Fact) -> None:
+        """Take what came of an action. There are no more of those than actions, but of words there may be."""
+        if not (isinstance(fact, Progressed) and self._is_full()):
+            self._inbox.put(fact)
 
     def _take(self, item: Assign | Fact) -> None:
         now = self._clock()
@@ -169,7 +188,9 @@ class WorkerDriver:
         return self._watch_at
 
     def _notice(self, status: object) -> None:
-        if status is None:
+        if self._is_full():
+            self._overrun = True
+        elif status is None:
             self._inbox.put(Missed())
         elif isinstance(status, RunStatus):
             self._inbox.put(Seen(status=status))

@@ -374,6 +374,8 @@ def _finish_job_if_over(desk: Desk, entry: JobEntry, now: float) -> None:
         state = JobState.FAILED
     else:
         state = JobState.STOPPED if entry.stopped else JobState.COMPLETED
+    if entry.job.deadline_s is not None:
+        desk.timers.drop("deadline", record.id)
     desk.state.move_job(entry, state, now)
     desk.state.log(f"job_{state.lower()}", now, job=entry, detail=record.message)
     desk.changed_jobs[record.id] = None
@@ -381,7 +383,7 @@ def _finish_job_if_over(desk: Desk, entry: JobEntry, now: float) -> None:
 
 
 def _remember_job(desk: Desk, entry: JobEntry, at: float) -> None:
-    count = sum(len(ids) for ids in entry.tasks)
+    count = max(1, sum(len(ids) for ids in entry.tasks))  # a job of no tasks is remembered too
     desk.finished_jobs.append((at, entry.record.id, count))
     desk.finished_tasks += count
 

@@ -180,8 +180,7 @@ class Manager:
                 case ("lease", name):
                     self._check_lease(desk.state.nodes[name], now)
                 case ("deadline", job_id):
-                    if job_id in desk.state.jobs:
-                        lifecycle.stop_job(desk, desk.state.jobs[job_id], Reason.DEADLINE, now)
+                    lifecycle.stop_job(desk, desk.state.jobs[job_id], Reason.DEADLINE, now)
                 case ("leases over", _):
                     desk.state.meta.lease_s = desk.config.lease_s
                     desk.state.touch_meta()
