@@ -12,7 +12,7 @@ from typing import NamedTuple
 import minorch as mo
 from minorch.ids import RunKey
 from minorch.state.pictures import JobInfo, TaskInfo
-from tests.chaos.faults import FAULTS
+from tests.chaos.faults import FAULTS, UNSEEN
 from tests.chaos.ledger import Verdict, judge, machine_time
 from tests.chaos.load import DOOMED_CODE, REPLICAS, SERVICE, batch, doomed, endless, service
 from tests.chaos.rig import NODES, Rig, Silent
@@ -58,13 +58,16 @@ class Campaign:
         """Submit work, have one fault hit it, wait until all is right, and judge."""
         rig, name = self._rig, f"cycle-{self._cycle}"
         self._cycle += 1
-        work = (
+        stubborn = self._random.random() < 0.5
+        work = [
             batch(name, rig.mount),
             doomed(f"{name}-doomed", rig.mount),
-            endless(f"{name}-endless", rig.mount),
-        )
+            endless(f"{name}-endless", rig.mount, stubborn=stubborn),
+        ]
         jobs = [rig.submit(job) for job in work]
-        time.sleep(self._random.uniform(0.0, 1.5))
+        time.sleep(
+            self._random.choice([0.0, 0.1, 0.2, 0.4, 0.8, 1.5])
+        )  # most starts are in the first half second
         early = self._random.random() < 0.5  # the order to stop may meet the fault, or come after it
         if early:
             rig.ask("stop", jobs[2])
@@ -76,7 +79,7 @@ class Campaign:
         recovered_s = machine_time() - began
         infos = [rig.job(job_id) for job_id in (*jobs, SERVICE)]
         tasks = [task for info in infos for task in info.tasks]
-        verdict = self._news(judge(rig.ledger.read(), tasks, rig.losses()))
+        verdict = self._news(judge(rig.ledger.read(), tasks, rig.losses(), unseen=fault in UNSEEN))
         for info in infos[:-1]:
             verdict.lost.extend(ill_ended(info))
         for job_id in jobs:
@@ -90,7 +93,7 @@ class Campaign:
         self._await(lambda: () if rig.job(SERVICE).state.terminal else ("it runs",), "the service stops")
         jobs: Sequence[JobInfo] = rig.ask("jobs")
         verdict = self._news(
-            judge(rig.ledger.read(), [task for job in jobs for task in job.tasks], rig.losses())
+            judge(rig.ledger.read(), [task for job in jobs for task in job.tasks], rig.losses(), unseen=True)
         )
         known = {task.id for job in jobs for task in job.tasks}
         ghosts = [

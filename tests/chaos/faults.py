@@ -13,7 +13,7 @@ from tests.chaos.load import batch
 from tests.chaos.member import ENGINE_S, LEASE_S
 from tests.chaos.rig import NODES, Rig, Silent
 
-__all__ = ["FAULTS", "Fault"]
+__all__ = ["FAULTS", "UNSEEN", "Fault"]
 
 Fault = Callable[[Rig, Random], Sequence[str]]
 """Returns the ids of jobs that it had submitted while it was at it."""
@@ -57,10 +57,10 @@ def engine_cut_off(rig: Rig, draw: Random) -> Sequence[str]:
 
 
 def answers_lost(rig: Rig, draw: Random) -> Sequence[str]:
-    """The engine does what it is asked, and its answers are lost."""
+    """The engine does what it is asked, and its answers are lost; also those to the question what it did."""
     hole = rig.holes[draw.choice(NODES)]
     hole.swallow("deaf")
-    time.sleep(draw.uniform(1.0, ENGINE_S + 1.0))
+    time.sleep(draw.choice([draw.uniform(0.5, ENGINE_S), 2 * ENGINE_S + 0.5]))
     hole.heal()
     return ()
 
@@ -174,3 +174,13 @@ FAULTS: Final[Mapping[str, Fault]] = {
     "containers paused": containers_paused,
 }
 """By the names under which the table has them."""
+
+UNSEEN: Final = frozenset(
+    {
+        "engine killed, live-restore off",
+        "engine restarted in order",
+        "containers killed",
+        "containers removed",
+    }
+)
+"""Those that may hit a container between its last word and its end, or take away how it ended."""

@@ -106,13 +106,20 @@ def machine_time() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-def judge(runs: Mapping[RunKey, Run], tasks: Sequence[TaskInfo], losses: Sequence[Loss]) -> Verdict:
+def judge(
+    runs: Mapping[RunKey, Run],
+    tasks: Sequence[TaskInfo],
+    losses: Sequence[Loss],
+    *,
+    unseen: bool = False,
+) -> Verdict:
     """Hold what minorch reports of *tasks* against what their *runs* wrote.
 
     Args:
         runs: everything that was written, of these tasks and of others.
         tasks: what is reported; of a batch job that is over, or of a service.
         losses: when nodes were given up.
+        unseen: whether what happened may have taken ends along, so that a good one was not seen.
     """
     verdict = Verdict([], [], [], [])
     of_task: dict[str, list[Run]] = defaultdict(list)
@@ -123,8 +130,7 @@ def judge(runs: Mapping[RunKey, Run], tasks: Sequence[TaskInfo], losses: Sequenc
         _judge_result(verdict, task, runs)
         _judge_starts(verdict, task, mine)
         _judge_overlaps(verdict, task, mine, losses)
-        well = [run.key for run in mine if 0 in run.ends]
-        verdict.again.extend(f"{task.name}: {key} had ended well" for key in well[:-1])
+        _judge_repeats(verdict, task, mine, unseen=unseen)
     return verdict
 
 
@@ -151,8 +157,22 @@ def _judge_starts(verdict: Verdict, task: TaskInfo, mine: Iterable[Run]) -> None
             verdict.lost.append(f"{task.name}: {run.key} ran, and only {latest} attempts are known")
 
 
+def _given_up(task: TaskInfo) -> set[int]:
+    return {attempt.number for attempt in task.attempts if attempt.reason is Reason.NODE_LOST}
+
+
+def _judge_repeats(verdict: Verdict, task: TaskInfo, mine: Sequence[Run], *, unseen: bool) -> None:
+    """What has ended well is not made again, unless nobody could know."""
+    well = [run.key for run in mine if 0 in run.ends]
+    for key in well[:-1]:
+        excused = unseen or key.attempt in _given_up(task)
+        (verdict.again if excused else verdict.doubled).append(
+            f"{task.name}: {key} had ended well, and there was another"
+        )
+
+
 def _judge_overlaps(verdict: Verdict, task: TaskInfo, mine: Sequence[Run], losses: Sequence[Loss]) -> None:
-    given_up = {attempt.number for attempt in task.attempts if attempt.reason is Reason.NODE_LOST}
+    given_up = _given_up(task)
     for at, newer in enumerate(mine):
         for older in mine[:at]:
             if not newer.starts or older.last <= newer.starts[0]:

@@ -41,9 +41,14 @@ def batch(name: str, mount: mo.Mount) -> mo.Job:
     return mo.Job(name, tasks, retries=50)
 
 
-def endless(name: str, mount: mo.Mount) -> mo.Job:
-    """A task that runs until it is stopped; it does as it is told, after a moment."""
-    script = f"trap 'say end=0; exit 0' TERM; while :; do sleep {TICK_S}; say tick; done"
+def endless(name: str, mount: mo.Mount, *, stubborn: bool) -> mo.Job:
+    """A task that runs until it is stopped, or even until it is killed.
+
+    It does not exit with 0 then: an engine that is shut down in order tells its containers to end as well,
+    and one that calls that a success has completed.
+    """
+    trap = "trap '' TERM" if stubborn else "trap 'say end=7; exit 7' TERM"
+    script = f"{trap}; while :; do sleep {TICK_S}; say tick; done"
     return mo.Job(name, [_task("endless", script, mount)], retries=50)
 
 

@@ -26,7 +26,7 @@ from minorch.stores.sqlite import SqliteStore
 __all__ = ["ENGINE_S", "LEASE_S", "MANAGER_CONFIG", "WORKER_CONFIG"]
 
 LEASE_S = 4.0
-ENGINE_S = 5.0
+ENGINE_S = 3.0
 """How long a call to an engine may take."""
 MANAGER_CONFIG = mo.ManagerConfig(lease_s=LEASE_S, resend_s=0.5, full_every_s=5.0, keep_runs=8)
 WORKER_CONFIG = mo.WorkerConfig(

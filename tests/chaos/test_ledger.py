@@ -134,9 +134,17 @@ def test_side_by_side_is_not_excused_where_the_attempt_was_not_lost(ledger: Ledg
     assert len(verdict_on(ledger, completed(attempt=2), Loss("a", 5.0)).doubled) == 1
 
 
-def test_a_good_end_that_nobody_saw_is_told(ledger: Ledger):
+def test_a_good_end_is_repeated_only_where_it_may_not_have_been_seen(ledger: Ledger):
     write(ledger, "start 1 1 a 1.0", "end=0 1 1 a 2.0", "start 1 2 a 3.0", "end=0 1 2 a 4.0")
-    verdict = verdict_on(ledger, completed(run=2))
+    assert len(verdict_on(ledger, completed(run=2)).doubled) == 1
+    verdict = judge(ledger.read(), [completed(run=2)], [], unseen=True)
+    assert verdict.faults == []
+    assert len(verdict.again) == 1
+
+
+def test_a_good_end_on_a_node_that_was_given_up_is_told(ledger: Ledger):
+    write(ledger, "start 1 1 a 1.0", "end=0 1 1 a 2.0", "start 2 1 b 6.0", "end=0 2 1 b 8.0")
+    verdict = verdict_on(ledger, completed(attempt=2, lost=(1,)), Loss("a", 5.0))
     assert verdict.faults == []
     assert len(verdict.again) == 1
 
