@@ -3,7 +3,7 @@
  * MINORCH_LOG names the file that it is written to, MINORCH_DIR the directory. Each record is four 64-bit
  * numbers (kind, offset, length of the data, length of the name), the name and the data.
  *
- * While the file MINORCH_FAIL is there, every sync fails.
+ * While the file MINORCH_FAIL is there, every sync fails, or about one in so many as is written in it.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -50,8 +50,16 @@ static void note_fd(uint64_t kind, int fd, uint64_t offset, const void *data, ui
 
 static int sync_fails(int fd)
 {
+    static unsigned count = 0;
     const char *flag = getenv("MINORCH_FAIL");
-    if (!flag || access(flag, F_OK))
+    FILE *file = flag ? fopen(flag, "r") : NULL;
+    if (!file)
+        return 0;
+    unsigned every = 1;
+    if (fscanf(file, "%u", &every) != 1)
+        every = 1;
+    fclose(file);
+    if ((++count * 2654435761u >> 16) % every)
         return 0;
     note_fd(FAILED_SYNC, fd, 0, 0, 0);
     errno = EIO;
