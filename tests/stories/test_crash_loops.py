@@ -278,3 +278,20 @@ def test_a_look_ahead_that_comes_while_it_waits_changes_nothing():
     world.pass_time(40)
     assert world.task().streak is not None
     assert world.task().streak.restarts == 2
+
+
+def test_what_a_worker_that_was_told_nothing_yet_makes_of_its_runs_is_not_believed():
+    world = World("a")
+    world.submit(sleeper(restart=EVER))
+    for _ in range(5):
+        crash(world)
+        world.pass_time(150)
+    a = world.where()
+    a.boot()
+    a.deaf = True
+    world.run()
+    a.deaf = False
+    world.pass_time(3)
+    assert any(report.observed and not report.epoch for report in world.heard)
+    assert LOOPS not in world.kinds()
+    assert not world.task().crash_looping

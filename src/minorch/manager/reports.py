@@ -34,7 +34,7 @@ def absorb_report(desk: Desk, report: Report, now: float) -> None:
         elif _is_stale(task, observed, report.worker):
             desk.release(report.worker, observed.task_id, observed.attempt)
         else:
-            _merge(desk, task, task.attempts[-1], observed, now)
+            _merge(desk, task, observed, now, told=report.epoch > 0)
     for task_id, stats in report.task_stats:
         if task_id in node.live:
             desk.state.task_stats[task_id] = stats
@@ -80,12 +80,22 @@ def _is_stale(task: TaskRecord, observed: Observed, worker: str) -> bool:
     return task.attempts[-1].node != worker
 
 
-def _merge(desk: Desk, task: TaskRecord, attempt: AttemptRecord, observed: Observed, now: float) -> None:
-    """Move an attempt on to where it was observed, if that is further than is known."""
+def _merge(desk: Desk, task: TaskRecord, observed: Observed, now: float, *, told: bool) -> None:
+    """Move an attempt on to where it was observed, if that is further than is known.
+
+    Args:
+        desk: the manager's.
+        task: whose latest attempt it is.
+        observed: what its worker says.
+        now: seconds since 1970.
+        told: whether the worker was told what it should have, and so how often its runs were restarted.
+    """
+    attempt = task.attempts[-1]
     if attempt.state.terminal or observed.progress < attempt.progress:
         return
     restarted = attempt.run and observed.run > attempt.run
-    _merge_streak(desk, task, attempt, observed, now)
+    if told:
+        _merge_streak(desk, task, attempt, observed, now)
     if observed.run > attempt.run:
         attempt.running_since = now
     before = attempt.message  # where a run failed, it says how, and when the next one follows
