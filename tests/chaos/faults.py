@@ -65,6 +65,15 @@ def answers_lost(rig: Rig, draw: Random) -> Sequence[str]:
     return ()
 
 
+def engine_wedged(rig: Rig, draw: Random) -> Sequence[str]:
+    """It answers what it is asked, and hangs at whatever it is to do."""
+    hole = rig.holes[draw.choice(NODES)]
+    hole.swallow("wedged")
+    time.sleep(draw.choice([1.0, ENGINE_S + 0.5, 2 * ENGINE_S + 0.5]))
+    hole.heal()
+    return ()
+
+
 def disk_full(rig: Rig, draw: Random) -> Sequence[str]:
     """No byte is free where the engine keeps its containers."""
     engine = rig.engines[draw.choice(NODES)]
@@ -163,6 +172,7 @@ FAULTS: Final[Mapping[str, Fault]] = {
     "engine frozen": engine_frozen,
     "engine cut off": engine_cut_off,
     "engine's answers lost": answers_lost,
+    "engine wedged": engine_wedged,
     "engine's disk full": disk_full,
     "manager killed": manager_killed,
     "manager killed over a new job": manager_killed_while_told,

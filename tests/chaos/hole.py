@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import socketserver
 import tempfile
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -14,8 +16,11 @@ from tools.relay import end, pieces
 
 __all__ = ["Hole", "Mode"]
 
-Mode = Literal["open", "silent", "deaf"]
-"""``silent``: nothing gets through. ``deaf``: the engine does as it is asked, and its answers are lost."""
+Mode = Literal["open", "silent", "deaf", "wedged"]
+"""``silent``: nothing gets through. ``deaf``: the engine does as it is asked, and its answers are lost.
+``wedged``: questions are answered, and whatever is to change something hangs; a real engine did that once."""
+
+_CHANGES = re.compile(rb"(?:POST|DELETE) ")
 
 
 class Hole:
@@ -69,18 +74,24 @@ class Hole:
             engine.connect(target)
             with self._lock:
                 self._open |= {client, engine}
-            there = threading.Thread(target=self._pump, args=(client, engine, ("silent",)), daemon=True)
+            there = threading.Thread(target=self._pump, args=(client, engine, self._unheard), daemon=True)
             there.start()
-            self._pump(engine, client, ("silent", "deaf"))
+            self._pump(engine, client, lambda piece: self.mode in ("silent", "deaf"))
             end(client, socket.SHUT_RDWR)
             there.join()
         with self._lock:
             self._open -= {client, engine}
 
-    def _pump(self, source: socket.socket, sink: socket.socket, swallowing: tuple[Mode, ...]) -> None:
+    def _unheard(self, piece: bytes) -> bool:
+        """Whether the engine does not hear a piece that somebody said."""
+        return self.mode == "silent" or (self.mode == "wedged" and _CHANGES.match(piece) is not None)
+
+    def _pump(self, source: socket.socket, sink: socket.socket, lost: Callable[[bytes], bool]) -> None:
+        losing = False  # after a gap the rest makes no sense
         with contextlib.suppress(OSError):
             for piece in pieces(source):
-                if self.mode in swallowing:
+                losing = losing or lost(piece)
+                if losing:
                     self.swallowed += 1
                 else:
                     sink.sendall(piece)

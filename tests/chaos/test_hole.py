@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socketserver
 import tempfile
 import threading
@@ -21,8 +22,11 @@ def asked() -> Iterator[tuple[str, list[bytes]]]:
 
     class Handler(socketserver.StreamRequestHandler):
         def handle(self) -> None:
-            heard.append(self.rfile.readline())
-            self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOK")
+            if not (line := self.rfile.readline()):
+                return  # who connected has hung up
+            heard.append(line)
+            with contextlib.suppress(BrokenPipeError):  # who asked has given up
+                self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOK")
 
     class Server(socketserver.ThreadingUnixStreamServer):
         daemon_threads = True
@@ -65,6 +69,14 @@ def test_deaf_what_is_asked_is_done_and_not_answered(hole: Hole, asked: tuple[st
     assert len(asked[1]) == 1
     hole.heal()
     assert engine.answers(path_of(hole))
+
+
+def test_wedged_questions_are_answered_and_changes_hang(hole: Hole, asked: tuple[str, list[bytes]]):
+    hole.swallow("wedged")
+    assert engine.answers(path_of(hole))
+    with pytest.raises(OSError, match="timed out"):
+        engine.request(path_of(hole), "POST", "/containers/x/start", timeout_s=0.2)
+    assert len(asked[1]) == 1
 
 
 def test_connections_with_missing_words_end_when_it_is_healed(hole: Hole):
