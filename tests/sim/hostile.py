@@ -47,9 +47,12 @@ class Hostile(Conditions):
         if (message.worker, isinstance(message, Assign)) in self.cut or self._goes_wrong("lost"):
             return ()
         copies = 2 if self._goes_wrong("doubled") else 1
-        return tuple(
-            self._random.expovariate(0.3) if self._goes_wrong("late") else 0.001 for _ in range(copies)
-        )
+        return tuple(self._late_s() if self._goes_wrong("late") else 0.001 for _ in range(copies))
+
+    def _late_s(self) -> float:
+        """Mostly some seconds; now and then so long that everybody has given up or died meanwhile."""
+        draw = self._random
+        return draw.uniform(0, 90) if draw.random() < 0.1 else draw.expovariate(0.3)
 
     def commit(self) -> Commit:
         """Transactions are slow, and fail."""

@@ -6,7 +6,6 @@ manager that is under test.
 
 from __future__ import annotations
 
-import random
 import zlib
 from collections.abc import Sequence
 
@@ -40,8 +39,8 @@ class Oracle(Observer):
 
     cluster: SimulatedCluster
 
-    def __init__(self, seed: int) -> None:
-        self._random = random.Random(seed + 2)
+    def __init__(self, most_steps: int) -> None:
+        self._most_steps = most_steps
         self.trace = 0
         """A checksum of everything that happened, in order."""
         self.tasks: dict[str, TaskRecord] = {}
@@ -64,6 +63,8 @@ class Oracle(Observer):
         """Every run that really began, by task and attempt."""
         self._live: dict[str, list[Run]] = {}
         """What really runs, by task."""
+        self._epoch = 0
+        """The latest that was told to anybody."""
         self._settled = self._written = 0
         self.lines: list[tuple[float, str, str]] | None = None
         """When, about which tasks, and what happened; None: nobody wants to read it."""
@@ -75,6 +76,8 @@ class Oracle(Observer):
 
     def note(self, *what: object) -> None:
         """Add something to the trace."""
+        if self.cluster.agenda.steps > self._most_steps:
+            raise Violation("invariant 14: somebody is busy without end")
         self.trace = zlib.crc32(repr((round(self.cluster.now, 6), *what)).encode(), self.trace)
 
     # -- the manager --------------------------------------------------------------------------
@@ -83,12 +86,16 @@ class Oracle(Observer):
         """A manager has read what was committed."""
         self.note("manager")
         self.tell("", "the manager starts")
+        manager = process.manager
+        assert manager is not None
+        self._require(manager.epoch > self._epoch, 12, f"epoch {manager.epoch} follows {self._epoch}")
 
     def manager_settled(self, process: ManagerProcess, step: Step) -> None:
         """4, 5, 6, 13: tables, counts and queues are as they must be."""
         manager = process.manager
         assert manager is not None
         desk = manager._desk
+        self.note("settled", len(step.changes))
         self._settled += 1
         if self._settled % _EVERY_FULL == 0:
             check_invariants(desk.state)
@@ -250,6 +257,7 @@ class Oracle(Observer):
     def sent(self, message: Assign | Report) -> None:
         """9: what is sent is committed. 12: positions of workers never go back."""
         if isinstance(message, Assign):
+            self._epoch = message.epoch
             base = "in full" if message.base is None else f"after {message.base}"
             for entry in message.entries:
                 self.tell(
@@ -297,13 +305,31 @@ class Oracle(Observer):
         self.tell("", process.name, "starts; there is", [key[1:] for key in process.engine.there])
 
     def worker_settled(self, process: WorkerProcess, actions: Sequence[Action]) -> None:
-        """3: a worker that was given up begins nothing new."""
+        """3: a worker that was given up begins nothing new. 11: what is confirmed is there."""
+        self._check_applied(process)
+        self.note(process.name, *(type(action).__name__ for action in actions))
         for action in actions:
-            self.note(type(action).__name__)
             if isinstance(action, Start | Kill | Terminate | Remove | Cancel):
                 self.tell(action.key.task_id, process.name, "asks to", type(action).__name__, action.key[1:])
             if isinstance(action, Start) and action.key.run == 1:
                 self._check_allowed(process, action.key)
+
+    def _check_applied(self, process: WorkerProcess) -> None:
+        """Whatever became of the messages, equal revisions mean equal knowledge."""
+        manager, worker = self.cluster.manager.manager, process.worker
+        assert worker is not None
+        if manager is None or worker._epoch != manager.epoch or worker._held_back is not None:
+            return
+        session = manager._desk.sessions.get(process.name)
+        if session is None or session._revision != worker._revision or session.changed or session.released:
+            return
+        missing = [
+            f"{task_id}/{attempt}"
+            for task_id, attempt in session.held.items()
+            if f"{task_id}/{attempt}" not in worker._attempts.attempts
+        ]
+        same = session._incarnation == worker._incarnation
+        self._require(not missing or not same, 11, f"{process.name} confirms what it never got: {missing}")
 
     def _check_allowed(self, process: WorkerProcess, key: RunKey) -> None:
         task = self.tasks.get(key.task_id)

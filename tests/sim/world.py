@@ -71,7 +71,7 @@ class World:
         self.scenario = scenario
         dice = random.Random(scenario.seed + 3)
         self.conditions = Hostile(scenario)
-        self.oracle = Oracle(scenario.seed)
+        self.oracle = Oracle(most_steps=20 * scenario.steps + 100_000)
         self.oracle.lines = [] if tell else None
         self.open: dict[str, None] = {}
         """Names of jobs that were accepted and may not be over."""

@@ -135,7 +135,8 @@ class LocalAttempt:
             exit_code=self.exit_code,
             message=self._without_secrets(self._words()),
             started_at=self.started_at,
-            finished_at=self.finished_at,
+            # of what was found and is over, nothing is decided yet: whether a restart follows is told with it
+            finished_at=None if self.phase is Phase.ADOPTED else self.finished_at,
             healthy=self.health.healthy,
             ports=self.ports,
             handle=self.handle,
