@@ -41,7 +41,11 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--fault", default="", help="only faults whose names have these words")
     options = parser.parse_args()
-    if reason := why_not():
+    url = os.environ.get("DOCKER_HOST") or f"unix://{engine.DEFAULT_SOCKET}"
+    reason = why_not()
+    if reason is None and not engine.answers(engine.socket_of(url)):
+        reason = f"no engine answers at {url} to take the image from (`nox -s engine` starts one)"
+    if reason is not None:
         say(f"{reason}: nothing was tried")
         return 1 if os.environ.get("MINORCH_REQUIRE_DOCKER") == "1" else 0
     draw = random.Random(options.seed)
@@ -54,7 +58,7 @@ def main() -> int:
     outcomes: list[Outcome] = []
     wrong: list[str] = []
     began = time.monotonic()
-    image = image_tar(engine.socket_of(os.environ.get("DOCKER_HOST") or f"unix://{engine.DEFAULT_SOCKET}"))
+    image = image_tar(engine.socket_of(url))
     with Rig(image) as rig:
         try:
             campaign = Campaign(rig, draw)

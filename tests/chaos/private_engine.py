@@ -42,6 +42,7 @@ done
 _CGROUPS = Path("/sys/fs/cgroup")
 _UP_S = 60.0
 _GONE_S = 10.0
+_HANGS_S = 10.0
 
 
 def why_not() -> str | None:
@@ -169,8 +170,12 @@ class PrivateEngine:
         return list(json.loads(answer))
 
     def do(self, method: str, container_id: str, action: str) -> int:
-        """Do something to a container; returns the HTTP status."""
-        return engine.request(self.socket, method, f"/containers/{container_id}{action}")[0]
+        """Do something to a container; returns the HTTP status, or 0 where the engine hangs over it."""
+        path = f"/containers/{container_id}{action}"
+        try:
+            return engine.request(self.socket, method, path, timeout_s=_HANGS_S)[0]
+        except TimeoutError:
+            return 0
 
     # -- the end ---------------------------------------------------------------------------------------------
 
