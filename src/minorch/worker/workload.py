@@ -1,0 +1,110 @@
+"""What a worker has, and what of it is in the runtime's hands: whose turn it is to be started and removed."""
+
+from __future__ import annotations
+
+from minorch.contracts import Launch, Owner
+from minorch.ids import RunKey
+from minorch.states import AttemptState
+from minorch.worker.actions import Action, Cancel, Remove, Start
+from minorch.worker.attempt import LocalAttempt, Phase
+from minorch.worker.config import WorkerConfig
+
+__all__ = ["Workload"]
+
+
+class Workload:
+    """All attempts of one worker, and how many of them the runtime works at. What comes of them is not here.
+
+    Args:
+        owner: which cluster and node the runs belong to.
+        config: waits and bounds.
+    """
+
+    def __init__(self, owner: Owner, config: WorkerConfig) -> None:
+        self._owner = owner
+        self._config = config
+        self.attempts: dict[str, LocalAttempt] = {}
+        self.actions: list[Action] = []
+        """For the driver, in order; the worker takes them at the end of a turn."""
+        self.changed: dict[str, None] = {}
+        """Ids of attempts of which there is news."""
+        self._waiting: dict[str, None] = {}
+        self._starting: set[RunKey] = set()
+        self._to_remove: dict[str, None] = {}
+        self._removing: set[RunKey] = set()
+
+    # -- the lease ----------------------------------------------------------------------------
+
+    @property
+    def unbegun(self) -> bool:
+        """Whether anything waits to be started or is being started."""
+        return bool(self._waiting or self._starting)
+
+    def call_off(self) -> None:
+        """Have nothing start that never ran; it waits again once that is answered."""
+        for local in self.attempts.values():
+            if local.phase is Phase.STARTING and not local.begun and local.desired == "run":
+                self.actions.append(Cancel(key=local.key))
+
+    # -- the end of every turn ----------------------------------------------------------------
+
+    def work_off(self, *, engine_ok: bool, fenced: bool = False) -> None:
+        """Start and remove as many as may be in the runtime's hands at once.
+
+        Args:
+            engine_ok: whether the runtime answers; if not, nothing is done.
+            fenced: start only what has run before.
+        """
+        while engine_ok and len(self._starting) < self._config.max_starting:
+            local = self._next(fenced=fenced)
+            if local is None:
+                break
+            del self._waiting[local.id]
+            self._start(local)
+        while engine_ok and self._to_remove and len(self._removing) < self._config.max_removing:
+            local = self.attempts[next(iter(self._to_remove))]
+            del self._to_remove[local.id]
+            self._remove(local)
+
+    def _next(self, *, fenced: bool) -> LocalAttempt | None:
+        """Whose turn to be started it is; None: nobody's."""
+        for attempt_id in self._waiting:
+            local = self.attempts[attempt_id]
+            if local.begun or not fenced:
+                return local
+        return None
+
+    def _start(self, local: LocalAttempt) -> None:
+        entry = local.assignment
+        assert entry is not None
+        assert entry.task is not None
+        local.phase = Phase.STARTING
+        if local.state is AttemptState.SCHEDULED:
+            local.state = AttemptState.PREPARING
+            self._note(local)
+        self._starting.add(local.key)
+        launch = Launch(
+            key=local.key,
+            owner=self._owner,
+            job=entry.job,
+            task_name=entry.task_name,
+            index=entry.index,
+            task=entry.task,
+        )
+        self.actions.append(Start(launch=launch))
+
+    def _remove(self, local: LocalAttempt) -> None:
+        local.phase = Phase.REMOVING
+        self._removing.add(local.key)
+        self.actions.append(Remove(key=local.key))
+
+    def _drop_leftovers(self, local: LocalAttempt) -> None:
+        self.actions += [Remove(key=key) for key in local.leftovers]
+        local.leftovers.clear()
+
+    def _note(self, local: LocalAttempt) -> None:
+        self.changed[local.id] = None
+
+    def _local(self, key: RunKey) -> LocalAttempt | None:
+        local = self.attempts.get(f"{key.task_id}/{key.attempt}")
+        return local if local is not None and local.run == key.run else None
