@@ -11,8 +11,9 @@ This module imports nothing from minorch, so everything may import it.
 from __future__ import annotations
 
 import difflib
+import itertools
 from collections.abc import Iterable
-from typing import Self
+from typing import Final, Self
 
 __all__ = [
     "ClusterClosed",
@@ -39,9 +40,21 @@ __all__ = [
 ]
 
 
+_LONGEST_SLIP: Final = 100
+_MOST_COMPARED: Final = 2000
+
+
 def did_you_mean(word: str, known: Iterable[str], *, likeness: float = 0.6) -> str:
-    """Return ``'; did you mean "x"?'`` for the nearest of *known*, or an empty string."""
-    near = difflib.get_close_matches(word, sorted(set(known)), n=1, cutoff=likeness)
+    """Return ``'; did you mean "x"?'`` for the nearest of *known*, or an empty string.
+
+    It takes milliseconds at most: of very many only the first are looked at, and nobody means a word of
+    more than 100 characters.
+    """
+    if len(word) > _LONGEST_SLIP:
+        return ""
+    near = difflib.get_close_matches(
+        word, sorted(set(itertools.islice(known, _MOST_COMPARED))), n=1, cutoff=likeness
+    )
     return f'; did you mean "{near[0]}"?' if near else ""
 
 

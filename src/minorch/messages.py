@@ -11,19 +11,21 @@ Handle a message with ``match`` and close it with ``assert_never``.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
+from msgspec import Meta
 
 from minorch.errors import MessageError, SpecError
 from minorch.ids import RunKey, check_id
 from minorch.model import Node, NodeStats, RestartPolicy, Task, TaskStats
-from minorch.model.base import decode_hook, encode_hook
+from minorch.model.base import decode_hook, encode_hook, set_field
 from minorch.states import AttemptState, Reason
 
 __all__ = [
     "CRASH_LOOP_AFTER",
     "MAX_MESSAGE_BYTES",
+    "MAX_TEXT",
     "Assign",
     "Assignment",
     "Desired",
@@ -38,29 +40,47 @@ __all__ = [
 MAX_MESSAGE_BYTES: Final = 64 * 1024 * 1024
 """Larger ones are refused unread."""
 
+MAX_TEXT: Final = 4096
+"""The most characters of what is told in words; whoever makes or reads a longer text leaves out the rest."""
+
 CRASH_LOOP_AFTER: Final = 3
 """After so many restarts in a row a task is said to be crash looping."""
 
 Desired = Literal["run", "stop"]
+
+# What a peer may say. These are checked where a message is read, by msgspec, and cost nothing elsewhere.
+Id = Annotated[str, Meta(min_length=32, max_length=32)]
+Word = Annotated[str, Meta(max_length=256)]
+Count = Annotated[int, Meta(ge=0, le=2**53)]
+"""JSON of other languages holds no higher one. Lower than what stands for an end in ``Observed.progress``."""
+Before = Annotated[int, Meta(ge=0, le=2**52)]
+"""A count that goes on: what follows it is a ``Count`` too."""
+ExitCode = Annotated[int, Meta(ge=-(2**31), le=2**32)]
+Seconds = Annotated[float, Meta(ge=0, le=1e9)]
+Moment = Annotated[float, Meta(ge=0, le=253_402_300_799)]
+"""Seconds since 1970, up to the end of the year 9999."""
+Several = Meta(max_length=1_000_000)
+"""As many as a job may have instances."""
+Ports = Annotated[Mapping[Word, Word], Meta(max_length=256)]
 
 
 class Assignment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What one worker should do about one attempt."""
 
     task_id: str
-    attempt: int
+    attempt: Count
     desired: Desired
-    run: int = 0
+    run: Before = 0
     """The highest run of this attempt that the manager knows to have started; the next is one higher."""
-    job: str = ""
-    task_name: str = ""
-    index: int = 0
+    job: Word = ""
+    task_name: Word = ""
+    index: Count = 0
     task: Task | None = None
     """What to run; None where ``desired`` is ``stop``."""
     restart: RestartPolicy | None = None
-    restarts: int | None = None
+    restarts: Before | None = None
     """How many restarts in a row led to ``run``, as far as the manager knows; None: it does not say."""
-    grace_s: float = 10.0
+    grace_s: Seconds = 10.0
     """For ``stop``: how long it has before it is killed."""
 
     def __post_init__(self) -> None:
@@ -78,21 +98,21 @@ class Assign(msgspec.Struct, frozen=True, kw_only=True, tag="assign", omit_defau
     if it has applied exactly ``base``.  What a full one does not name is to be stopped and forgotten.
     """
 
-    cluster_id: str
-    worker: str
+    cluster_id: Word
+    worker: Word
     """The node name of the worker that it is for."""
-    epoch: int
+    epoch: Count
     """One higher at each start of the manager."""
-    revision: int
-    base: int | None = None
+    revision: Count
+    base: Count | None = None
     """The revision that this changes; None: it is full."""
-    entries: tuple[Assignment, ...] = ()
-    released: tuple[tuple[str, int], ...] = ()
+    entries: Annotated[tuple[Assignment, ...], Several] = ()
+    released: Annotated[tuple[tuple[Id, Count], ...], Several] = ()
     """(task id, attempt) that the worker may now forget, with container and logs."""
-    incarnation: str = ""
-    heard: int = 0
+    incarnation: Word = ""
+    heard: Count = 0
     """The highest report of that incarnation that the manager has merged and made durable."""
-    lease_s: float = 0.0
+    lease_s: Seconds = 0.0
     """A worker that the manager does not hear of for so long is lost. Counted from when it sent the report
     ``heard``, less what clocks may drift, it begins nothing after that; 0: the manager does not say."""
 
@@ -100,11 +120,11 @@ class Assign(msgspec.Struct, frozen=True, kw_only=True, tag="assign", omit_defau
 class Streak(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Restarts in a row: none of the runs since has lasted for the restart policy's ``reset_after_s``."""
 
-    restarts: int
+    restarts: Count
     """How many there were, with the one that is to come."""
-    exit_code: int | None = None
+    exit_code: ExitCode | None = None
     """Of the latest run that ended; None: it has none, or it is not known."""
-    next_at: float | None = None
+    next_at: Moment | None = None
     """When the next start comes, in seconds since 1970 by the clock of who makes it; None: it was made."""
 
     @property
@@ -116,24 +136,28 @@ class Streak(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=F
 class Observed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What a worker has of one attempt."""
 
-    task_id: str
-    attempt: int
-    run: int
+    task_id: Id
+    attempt: Count
+    run: Count
     """Which start, from 1; 0 before the first."""
     state: AttemptState
     reason: Reason | None = None
-    exit_code: int | None = None
+    exit_code: ExitCode | None = None
     message: str = ""
     """In words, for a person: what is being pulled, why it failed, when it restarts."""
-    started_at: float | None = None
+    started_at: Moment | None = None
     """When the current run started, in seconds since 1970 by the worker's clock."""
-    finished_at: float | None = None
+    finished_at: Moment | None = None
     healthy: bool | None = None
     """The verdict of its health check; None: it has none, or none yet."""
-    ports: Mapping[str, str] = {}
-    handle: str = ""
+    ports: Ports = {}
+    handle: Word = ""
     streak: Streak | None = None
     """None: it has not been restarted lately."""
+
+    def __post_init__(self) -> None:
+        if len(self.message) > MAX_TEXT:
+            set_field(self, "message", self.message[:MAX_TEXT])
 
     @property
     def progress(self) -> tuple[int, int]:
@@ -158,21 +182,21 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, tag="report", omit_defau
     ``full``, every attempt there is.
     """
 
-    cluster_id: str
-    worker: str
-    incarnation: str
+    cluster_id: Word
+    worker: Word
+    incarnation: Word
     """New at each start of the worker."""
-    sequence: int
+    sequence: Count
     """From 1, one higher at each report of an incarnation."""
-    epoch: int = 0
+    epoch: Count = 0
     """The manager's epoch that the worker follows; 0: none yet."""
-    revision: int = 0
+    revision: Count = 0
     """The revision that it has applied."""
     full: bool = False
     node: Node
-    observed: tuple[Observed, ...] = ()
+    observed: Annotated[tuple[Observed, ...], Several] = ()
     stats: NodeStats | None = None
-    task_stats: tuple[tuple[str, TaskStats], ...] = ()
+    task_stats: Annotated[tuple[tuple[Id, TaskStats], ...], Several] = ()
     """Figures of running tasks, by task id."""
     engine_ok: bool = True
     """Whether its runtime answers. If not, nothing is known about its tasks, and no new ones should come."""
@@ -180,6 +204,10 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, tag="report", omit_defau
     renew: bool = False
     """Whether it asks for an answer although it tells nothing new: it has something that has not begun, which
     it may begin only as long as it knows that the manager hears it."""
+
+    def __post_init__(self) -> None:
+        if len(self.engine_message) > MAX_TEXT:
+            set_field(self, "engine_message", self.engine_message[:MAX_TEXT])
 
 
 Message = Assign | Report

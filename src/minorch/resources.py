@@ -30,6 +30,7 @@ _NAME: Final = re.compile(r"[a-z][a-z0-9_.\-/]{0,62}\Z")
 _BUILT_IN: Final = ("cpu", "memory", "disk")
 _ALIASES: Final[Mapping[str, str]] = {"mem": "memory", "ram": "memory", "cores": "cpu", "storage": "disk"}
 _MOST: Final = 2**60
+_MOST_CUSTOM: Final = 64
 _THOUSAND: Final = 1000
 
 
@@ -150,6 +151,8 @@ class Resources:
         set_(self, "cpu_millis", parse_cpu(cpu, "$.cpu"))
         set_(self, "memory", parse_size(memory, "$.memory"))
         set_(self, "disk", parse_size(disk, "$.disk"))
+        if len(custom) > _MOST_CUSTOM:
+            raise SpecError(f"at most {_MOST_CUSTOM} resources of your own, got {len(custom):,}")
         amounts: dict[str, int] = {}
         for name in sorted(custom):
             if not _NAME.match(name):

@@ -80,6 +80,19 @@ def _is_stale(task: TaskRecord, observed: Observed, worker: str) -> bool:
     return task.attempts[-1].node != worker
 
 
+def _contradicts_itself(observed: Observed) -> bool:
+    """Whether no worker of ours says such a thing: it is not believed, above all not as a success."""
+    match observed.state:
+        case AttemptState.COMPLETED:
+            return observed.reason is None or observed.exit_code != 0 or not observed.run
+        case AttemptState.FAILED | AttemptState.STOPPED:
+            return observed.reason is None
+        case AttemptState.RUNNING:
+            return not observed.run
+        case _:
+            return False
+
+
 def _merge(desk: Desk, task: TaskRecord, observed: Observed, now: float, *, told: bool) -> None:
     """Move an attempt on to where it was observed, if that is further than is known.
 
@@ -91,7 +104,7 @@ def _merge(desk: Desk, task: TaskRecord, observed: Observed, now: float, *, told
         told: whether the worker was told what it should have, and so how often its runs were restarted.
     """
     attempt = task.attempts[-1]
-    if attempt.state.terminal or observed.progress < attempt.progress:
+    if attempt.state.terminal or observed.progress < attempt.progress or _contradicts_itself(observed):
         return
     restarted = attempt.run and observed.run > attempt.run
     if told:

@@ -74,7 +74,8 @@ class Session:
         self._sequence = report.sequence
         if report.observed or report.renew:
             self._reply_due = True
-        self._note_confirmed(report.revision if report.epoch == epoch else 0, now)
+        sent = report.epoch == epoch and report.revision <= self._revision  # else it made that up
+        self._note_confirmed(report.revision if sent else 0, now)
         late = self._waiting_since is not None and now - self._waiting_since >= resend_s
         if late or self._full_at is None or now - self._full_at >= full_every_s:
             self._full_due = True

@@ -19,6 +19,7 @@ from minorch.model.secret import Secret, encodable
 from minorch.resources import Resources
 
 __all__ = [
+    "MOST_TEXT",
     "Model",
     "as_mapping",
     "as_models",
@@ -33,6 +34,8 @@ __all__ = [
     "set_field",
 ]
 
+MOST_TEXT: Final = 131_072
+"""The most characters of one word of a command or the environment: Linux accepts no more."""
 _M = TypeVar("_M")
 _AT: Final = re.compile(r"(.*) - at (?:`key` in )?`(\$[^`]*)`\Z", re.DOTALL)
 _STEP: Final = re.compile(r"\.([^.\[]+)|(\[[^\]]*\])")
@@ -180,11 +183,14 @@ def require_number(
         raise SpecError(f"{brief(value)} is not from {least:,.10g} to {most:,.10g}", path)
 
 
-def as_words(value: object, path: str, *, most: int = 4096, command: bool = False) -> tuple[str, ...]:
+def as_words(
+    value: object, path: str, *, most: int = 4096, longest: int = MOST_TEXT, command: bool = False
+) -> tuple[str, ...]:
     """Return a list of words as a tuple; a *command* line is one too.
 
     Raises:
-        SpecError: it is one string (which would be split into letters), or a word is not text.
+        SpecError: it is one string (which would be split into letters), a word is not text, or has more
+            than *longest* characters.
     """
     if isinstance(value, str):
         listed = '["sh", "-c", "..."] for a shell line' if command else f'["{value[:40]}"]'
@@ -197,10 +203,13 @@ def as_words(value: object, path: str, *, most: int = 4096, command: bool = Fals
         if not isinstance(word, str):
             raise SpecError(f"expected text, got {type(word).__name__}{_as_text(word)}", f"{path}[{index}]")
         _require_clean(word, f"{path}[{index}]")
-        if len(word) > 131_072:
-            raise SpecError(
-                "it is longer than 128 KiB, which no operating system accepts", f"{path}[{index}]"
+        if len(word) > longest:
+            problem = (
+                "it is longer than 128 KiB, which no operating system accepts"
+                if longest == MOST_TEXT
+                else f"it has {len(word):,} characters; at most {longest}"
             )
+            raise SpecError(problem, f"{path}[{index}]")
     return tuple(value)
 
 

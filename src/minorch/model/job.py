@@ -21,6 +21,7 @@ OnFailure = Literal["continue", "stop"]
 _MOST_INSTANCES: Final = 1_000_000
 _MOST_IN_GANG: Final = 10_000
 _MOST_PRIORITY: Final = 1000
+_MOST_OF_CIRCLE: Final = 20
 
 
 class Instance(NamedTuple):
@@ -122,7 +123,9 @@ class Job(_JobTasks, frozen=True, kw_only=True):
             graphlib.TopologicalSorter({task.name: task.after for task in self.tasks}).prepare()
         except graphlib.CycleError as error:
             circle = list(reversed(error.args[1]))
-            raise SpecError(f"these wait for each other: {' after '.join(circle)}", "$.tasks") from None
+            left_out = len(circle) - _MOST_OF_CIRCLE
+            shown = circle if left_out <= 0 else [*circle[:_MOST_OF_CIRCLE], f"{left_out:,} more"]
+            raise SpecError(f"these wait for each other: {' after '.join(shown)}", "$.tasks") from None
 
     def _check_gang(self, total: int) -> None:
         for index, task in enumerate(self.tasks):

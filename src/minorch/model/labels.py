@@ -7,12 +7,15 @@ from typing import Final
 from minorch.errors import SpecError
 from minorch.model.base import as_mapping
 
-__all__ = ["NODE_PREFIX", "RESERVED", "check_labels"]
+__all__ = ["LONGEST_TAINT", "NODE_PREFIX", "RESERVED", "check_labels"]
 
 RESERVED: Final = "minorch."
 """No label of a user's begins with it."""
 NODE_PREFIX: Final = "node."
 """No label of a node begins with it: in a constraint, it begins an attribute of the node itself."""
+
+LONGEST_TAINT: Final = 256
+"""The most characters of a taint, and of the toleration of one."""
 
 _MOST_LABELS: Final = 64
 

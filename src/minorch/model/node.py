@@ -8,7 +8,7 @@ from typing import Final
 from minorch.errors import SpecError
 from minorch.ids import check_name
 from minorch.model.base import Model, as_words, require_number, require_text, set_field
-from minorch.model.labels import NODE_PREFIX, RESERVED, check_labels
+from minorch.model.labels import LONGEST_TAINT, NODE_PREFIX, RESERVED, check_labels
 from minorch.model.task import Named
 from minorch.resources import Resources
 
@@ -45,7 +45,7 @@ class Node(Named, frozen=True, kw_only=True):
             raise SpecError(f"expected Resources(...), got {type(self.capacity).__name__}", "$.capacity")
         require_text(self.runtime, "$.runtime", most=63)
         set_field(self, "labels", check_labels(self.labels, "$.labels", reserved=(RESERVED, NODE_PREFIX)))
-        set_field(self, "taints", as_words(self.taints, "$.taints", most=64))
+        set_field(self, "taints", as_words(self.taints, "$.taints", most=64, longest=LONGEST_TAINT))
         require_text(self.address, "$.address", most=255)
         if self.platform:
             require_text(self.platform, "$.platform", most=255)

@@ -10,6 +10,7 @@ from minorch.errors import SpecError
 __all__ = ["Secret", "encodable", "redact"]
 
 _SHOWN: Final = "***"
+_SHORTEST_PART: Final = 4
 
 
 class Secret:
@@ -70,7 +71,20 @@ def encodable(text: str) -> bool:
 
 
 def redact(text: str, secrets: tuple[str, ...]) -> str:
-    """Return *text* with every one of *secrets* replaced; for errors that an engine echoes."""
+    """Return *text* with every one of *secrets* replaced; for errors that an engine echoes.
+
+    Long texts are cut somewhere: the beginning of a secret, of four characters or more, is replaced too
+    where the text ends with it.
+    """
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
-        text = text.replace(secret, _SHOWN)
+        text = _without_beginning(text.replace(secret, _SHOWN), secret)
+    return text
+
+
+def _without_beginning(text: str, secret: str) -> str:
+    at = text.find(secret[:_SHORTEST_PART], max(0, len(text) - len(secret)))
+    while at >= 0 and len(text) - at >= _SHORTEST_PART:
+        if secret.startswith(text[at:]):
+            return text[:at] + _SHOWN
+        at = text.find(secret[:_SHORTEST_PART], at + 1)
     return text

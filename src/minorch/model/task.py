@@ -10,6 +10,7 @@ from minorch.errors import SpecError, brief, did_you_mean
 from minorch.ids import check_name
 from minorch.model.affinity import MOST_WEIGHT, Affinity, SpreadOver, check_affinity, check_spread
 from minorch.model.base import (
+    MOST_TEXT,
     Model,
     as_mapping,
     as_models,
@@ -20,7 +21,7 @@ from minorch.model.base import (
     set_field,
 )
 from minorch.model.constraint import check_constraints, parse_constraint
-from minorch.model.labels import check_labels
+from minorch.model.labels import LONGEST_TAINT, check_labels
 from minorch.model.policy import HealthCheck, Mount, Port, RestartPolicy
 from minorch.model.secret import Secret
 from minorch.resources import Resources
@@ -33,6 +34,8 @@ OnLost = Literal["replace", "hold"]
 
 _ENV_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-]{0,254}\Z")
 _MOST_ENV: Final = 1024
+_MOST_OF_TASK: Final = 1024 * 1024
+"""A hundred tasks of a node have to fit into one message. No Linux starts a command with more than 2 MiB."""
 _MOST_PREFERENCES: Final = 16
 _MOST_AFFINITIES: Final = 16
 _MOST_SPREADS: Final = 8
@@ -150,7 +153,7 @@ class Task(Named, frozen=True, kw_only=True):
             for name in names:
                 _check_env_name(name, where)
         for name, value in self.env.items():
-            if len(value) > 131_072:
+            if len(value) > MOST_TEXT:
                 raise SpecError("a value is at most 128 KiB of text", f"$.env.{name}")
         both = sorted(self.env.keys() & self.secrets.keys())
         if both:
@@ -160,8 +163,21 @@ class Task(Named, frozen=True, kw_only=True):
                 require_text(getattr(self, field), f"$.{field}")
         if self.workdir is not None and not self.workdir.startswith("/"):
             raise SpecError(f'"{self.workdir[:60]}" is not an absolute path', "$.workdir")
+        self._check_size()
         self._check_needs()
         self._check_course()
+
+    def _check_size(self) -> None:
+        words = [*self.command, *(self.entrypoint or ()), *self.env.values()]
+        if self.health is not None and isinstance(self.health, HealthCheck):
+            words += self.health.command
+        size = sum(map(len, words)) + sum(len(secret.reveal()) for secret in self.secrets.values())
+        if size > _MOST_OF_TASK:
+            raise SpecError(
+                f"command, environment and secrets have {size:,} characters in all; at most "
+                f"{_MOST_OF_TASK:,}: give the task a file or a volume",
+                "$",
+            )
 
     def _check_needs(self) -> None:
         if not isinstance(self.resources, Resources):
@@ -212,7 +228,9 @@ class Task(Named, frozen=True, kw_only=True):
             self, "spread_over", as_models(spread, "$.spread_over", kind=SpreadOver, most=_MOST_SPREADS)
         )
         check_spread(self.spread_over, "$.spread_over")
-        set_field(self, "tolerations", as_words(self.tolerations, "$.tolerations", most=64))
+        set_field(
+            self, "tolerations", as_words(self.tolerations, "$.tolerations", most=64, longest=LONGEST_TAINT)
+        )
         if self.platform is not None:
             _check_platform(self.platform)
 

@@ -207,5 +207,5 @@ def load(table: str, key: str, value: bytes) -> Record:
         raise StoreCorrupt(f'the store has a table "{table[:40]}" that this version does not know')
     try:
         return decoder.decode(value)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
         raise StoreCorrupt(f"row {key[:70]!r} of table {table} in the store is damaged") from None
