@@ -253,3 +253,19 @@ def test_a_stop_of_an_adopted_run_ends_it():
     world.pass_time(5)
     assert world.task().state is TaskState.STOPPED
     assert a.live == []
+
+
+def test_restarts_that_nobody_heard_of_count_when_the_worker_is_started_anew():
+    world = World("a")
+    world.submit(sleeper(restart=RestartPolicy.on_failure(1, backoff_s=1)))
+    a = world.where()
+    a.deaf = True  # neither the end nor the restart is heard of
+    a.exit(a.live[0], 1)
+    world.pass_time(3)
+    assert [key.run for key in a.live] == [2]
+    a.exit(a.live[0], 1, unseen=True)
+    a.boot()
+    a.deaf = False
+    world.pass_time(10)
+    assert world.task().state is TaskState.FAILED
+    assert world.task().attempts[-1].run == 2

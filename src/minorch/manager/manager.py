@@ -338,7 +338,7 @@ class Manager:
             index=task.number,
             task=spec,
             restart=entry.policies[task.position],
-            restarts=_restarts_made(task),
+            restarts=task.restarts_made,
             grace_s=spec.stop_grace_s,
         )
 
@@ -470,11 +470,3 @@ class Manager:
         if entry is None:
             raise NotFound(f'there is no node "{name[:70]}"{did_you_mean(name, self._desk.state.nodes)}')
         return entry
-
-
-def _restarts_made(task: TaskRecord) -> int:
-    """How many restarts in a row led to the run that is known; one that is still to come is none of them."""
-    streak, current = task.streak, task.attempts[-1]
-    if streak is None:
-        return 0
-    return streak.restarts - bool(current.run and current.finished_at is not None)

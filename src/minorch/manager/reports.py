@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from minorch.manager.desk import Desk
 from minorch.manager.lifecycle import attempt_began, end_attempt
-from minorch.messages import Observed, Report
+from minorch.messages import Observed, Report, Streak
 from minorch.state.records import AttemptRecord, TaskRecord
 from minorch.state.tables import NodeEntry
 from minorch.states import AttemptState
@@ -109,6 +109,9 @@ def _merge(desk: Desk, task: TaskRecord, observed: Observed, now: float, *, told
     restarted = attempt.run and observed.run > attempt.run
     if told:
         _merge_streak(desk, task, attempt, observed, now)
+    elif observed.run > max(1, attempt.run):  # there were restarts that nobody heard of
+        made = task.restarts_made + observed.run - max(1, attempt.run)
+        attempt.streak = Streak(restarts=made, exit_code=None, next_at=None)
     if observed.run > attempt.run:
         attempt.running_since = now
     before = attempt.message  # where a run failed, it says how, and when the next one follows

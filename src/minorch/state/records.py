@@ -125,6 +125,14 @@ class TaskRecord(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
         return Streak(restarts=self.failed, exit_code=current.exit_code, next_at=self.retry_at)
 
     @property
+    def restarts_made(self) -> int:
+        """How many restarts in a row led to the run that is known; one still to come is none of them."""
+        streak, current = self.streak, self.current
+        if streak is None or current is None:
+            return 0
+        return streak.restarts - bool(current.run and current.finished_at is not None)
+
+    @property
     def current(self) -> AttemptRecord | None:
         """The latest attempt; None: there was none yet."""
         return self.attempts[-1] if self.attempts else None
