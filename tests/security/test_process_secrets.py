@@ -1,0 +1,47 @@
+"""A secret goes through a whole life on plain processes, with failures, and shows up nowhere."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+
+import pytest
+
+import minorch as mo
+
+WORD = "hunter2-swordfish"
+
+
+def test_nothing_that_minorch_shows_holds_the_secret(
+    caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+):
+    caplog.set_level(logging.DEBUG)
+    secrets = {"PASSWORD": mo.Secret(WORD)}
+    tells = [
+        "sh",
+        "-c",
+        f'printf "%0490d" 0; test "$PASSWORD" = {WORD[:7]}"{WORD[7:]}"; echo "$PASSWORD"; exit 1',
+    ]
+    check = mo.HealthCheck.exec(tells, interval_s=0.05, threshold=1)
+    tasks = [
+        mo.Task("bad", command=["sh", "-c", "exit 4"], secrets=secrets),
+        mo.Task("missing", command=[f"/no/{WORD}"], secrets=secrets),
+        mo.Task("sick", command=["sleep", "100"], secrets=secrets, health=check),
+        mo.Task("mounts", command=["true"], secrets=secrets, workdir=f"/no/{WORD}"),
+    ]
+    shown: list[str] = []
+    with mo.Cluster(runtime="process") as cluster:
+        job = cluster.submit(mo.Job("job", tasks))
+        assert job.wait(timeout=30) is mo.JobState.FAILED
+        assert job.tasks["sick"].reason is mo.Reason.UNHEALTHY
+        shown += [repr(job), job.table(), job._repr_html_(), repr(job.info()), cluster.table(), repr(cluster)]
+        for task in job.tasks.values():
+            shown += [repr(task), repr(task.info()), task.message, str(task.history)]
+        shown += [str(event) + repr(event) for event in cluster.events()]
+        with pytest.raises(mo.JobFailed) as failure:
+            job.result(timeout=5)
+        shown += traceback.format_exception(failure.value)
+    shown += [caplog.text, *capfd.readouterr()]
+    for text in shown:
+        assert WORD not in text
+        assert WORD[:6] not in text, "not even its beginning"
