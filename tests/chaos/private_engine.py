@@ -26,7 +26,7 @@ import psutil
 
 from tools import engine
 
-__all__ = ["PrivateEngine", "image_tar", "why_not"]
+__all__ = ["PrivateEngine", "control_groups", "image_tar", "sweep", "why_not"]
 
 _UNSHARE = ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
 _INIT = """
@@ -40,6 +40,8 @@ while read -r _word; do
 done
 """
 _CGROUPS = Path("/sys/fs/cgroup")
+_FOLDERS = Path("/tmp")
+_PREFIX = "minorch-chaos-"
 _UP_S = 60.0
 _GONE_S = 10.0
 _HANGS_S = 10.0
@@ -73,12 +75,13 @@ class PrivateEngine:
     """
 
     def __init__(self, *, live_restore: bool, data_mib: int = 128) -> None:
+        sweep()
         self.live_restore = live_restore
-        self.folder = Path(tempfile.mkdtemp(prefix="minorch-chaos-", dir="/tmp"))  # short: a socket's path
+        prefix = f"{_PREFIX}{os.getpid()}-"  # by which it is known whose it is
+        self.folder = Path(tempfile.mkdtemp(prefix=prefix, dir=_FOLDERS))  # short, for a socket's path is
         self.socket = f"{self.folder}/socket"
         self.url = f"unix://{self.socket}"
-        self._cgroup = self.folder.name
-        words = [str(self.folder), str(data_mib), f"/{self._cgroup}", "true" if live_restore else "false"]
+        words = [str(self.folder), str(data_mib), f"/{self.folder.name}", "true" if live_restore else "false"]
         self._init = subprocess.Popen(
             [*_UNSHARE, "docker-init", "--", "sh", "-c", _INIT, *words],
             env={**os.environ, "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"},
@@ -169,6 +172,11 @@ class PrivateEngine:
             raise OSError(f"containers cannot be listed: {answer[:300]!r}")
         return list(json.loads(answer))
 
+    def state(self, container_id: str) -> str:
+        """What an inspect says of a container's state, as the engine writes it."""
+        answer = engine.request(self.socket, "GET", f"/containers/{container_id}/json")[1]
+        return json.dumps(json.loads(answer).get("State"))
+
     def do(self, method: str, container_id: str, action: str) -> int:
         """Do something to a container; returns the HTTP status, or 0 where the engine hangs over it."""
         path = f"/containers/{container_id}{action}"
@@ -185,33 +193,48 @@ class PrivateEngine:
             self._init.stdin.close()
         self._init.kill()
         self._init.wait()
-        _until(self._without_cgroups, _GONE_S, lambda: f"its control groups {self._cgroup} cannot be removed")
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    def cgroups(self) -> list[Path]:
-        """Its control groups, inner ones first."""
-        tops = [*_CGROUPS.glob(f"*/{self._cgroup}"), _CGROUPS / self._cgroup]
-        found = [Path(folder) for top in tops for folder, _inner, _files in os.walk(top, topdown=False)]
-        return [path for path in found if path.exists()]
-
-    def _without_cgroups(self) -> bool:
-        for path in self.cgroups():
-            self._thaw_group(path)
-            with contextlib.suppress(OSError):  # while the last process in it is being buried
-                path.rmdir()
-        return not self.cgroups()
-
-    @staticmethod
-    def _thaw_group(path: Path) -> None:
-        """What is paused cannot die, at least with the first version of control groups."""
-        for name, word in (("freezer.state", "THAWED"), ("cgroup.freeze", "0")):
-            with contextlib.suppress(OSError):
-                if (path / name).exists():
-                    (path / name).write_text(word)
+        _remove(self.folder)
 
     def _log_end(self) -> str:
         path = self.folder / "log"
         return "\n".join(path.read_text(errors="replace").splitlines()[-15:]) if path.exists() else "(no log)"
+
+
+def sweep() -> None:
+    """Remove what is left of engines whose programs were killed: folders and control groups."""
+    for folder in _FOLDERS.glob(f"{_PREFIX}*"):
+        owner = folder.name.removeprefix(_PREFIX).partition("-")[0]
+        if owner.isdigit() and not psutil.pid_exists(int(owner)):
+            _remove(folder)
+
+
+def control_groups(name: str) -> list[Path]:
+    """The control groups of that name and those in it, inner ones first."""
+    tops = [*_CGROUPS.glob(f"*/{name}"), _CGROUPS / name]
+    found = [Path(folder) for top in tops for folder, _inner, _files in os.walk(top, topdown=False)]
+    return [path for path in found if path.exists()]
+
+
+def _remove(folder: Path) -> None:
+    """Remove the folder of an engine that is being ended, and its control groups once they are empty."""
+
+    def gone() -> bool:
+        for path in control_groups(folder.name):
+            _thaw_group(path)
+            with contextlib.suppress(OSError):  # while the last process in it is being buried
+                path.rmdir()
+        return not control_groups(folder.name)
+
+    _until(gone, _GONE_S, lambda: f"the control groups {folder.name} cannot be removed")
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _thaw_group(path: Path) -> None:
+    """What is paused cannot die, at least with the first version of control groups."""
+    for name, word in (("freezer.state", "THAWED"), ("cgroup.freeze", "0")):
+        with contextlib.suppress(OSError):
+            if (path / name).exists():
+                (path / name).write_text(word)
 
 
 def _until(true: Callable[[], bool], patience_s: float, complaint: Callable[[], str]) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.chaos.private_engine import PrivateEngine
+from tests.chaos.private_engine import PrivateEngine, control_groups, sweep
 from tools import engine
 
 
@@ -59,7 +62,7 @@ def test_containers_outlive_a_killed_engine_with_live_restore_and_nothing_outliv
     own.close()
     _gone, alive = psutil.wait_procs(inside, timeout=5)
     assert alive == []
-    assert own.cgroups() == []
+    assert control_groups(own.folder.name) == []
     assert not own.folder.exists()
     assert str(own.folder) not in Path("/proc/mounts").read_text()
 
@@ -74,3 +77,30 @@ def test_a_full_disk_refuses_containers_until_there_is_room_again(own: PrivateEn
     while (state := next(iter(own.containers(id=[container_id])))["State"]) != "exited":
         assert time.monotonic() < deadline, state
         time.sleep(0.02)
+
+
+_DIES = """
+import os, signal, sys
+from tests.chaos.private_engine import PrivateEngine
+own = PrivateEngine(live_restore=True, data_mib=16)
+own.start()
+print(own.folder, own._init.pid, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_program_leaves_ends_by_itself_or_is_swept_up_by_the_next(image: bytes):
+    root = Path(__file__).resolve().parents[2]
+    died = subprocess.run(
+        [sys.executable, "-c", _DIES], cwd=root, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert died.returncode == -signal.SIGKILL, died.stderr
+    folder, pid = died.stdout.split()
+    deadline = time.monotonic() + 10
+    while psutil.pid_exists(int(pid)) and psutil.Process(int(pid)).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert Path(folder).exists()
+    sweep()
+    assert not Path(folder).exists()
+    assert control_groups(Path(folder).name) == []

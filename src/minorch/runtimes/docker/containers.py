@@ -104,10 +104,10 @@ class Containers:
         )
         statuses = []
         for entry in listed:
-            key = key_of(entry.get("Labels") or {})
-            if key is not None and entry.get("State") == "created":  # nothing that an inspect would add
-                statuses.append(RunStatus(key=key, phase="created", handle=entry["Id"]))
-            elif key is not None and (status := self.inspect_id(entry["Id"])) is not None:
+            # The state in the list may be old, and stay so: an engine whose disk is full cannot write down
+            # that a container started or ended, and goes on to list it as it was. An inspect is right.
+            ours = key_of(entry.get("Labels") or {}) is not None
+            if ours and (status := self.inspect_id(entry["Id"])) is not None:
                 statuses.append(status)
         return statuses
 
