@@ -158,7 +158,7 @@ class Campaign:
         for node, engine in self._rig.engines.items():
             with contextlib.suppress(OSError):
                 lines += [
-                    f"  at {node}: {entry['Names'][0]} {entry['Status']}; inspected: {engine.state(entry['Id'])}"
+                    f"  at {node}: {entry['Names'][0]} {entry['Status']}, {engine.state(entry['Id'])}"
                     for entry in engine.containers()
                 ]
         return "\n".join(lines)
