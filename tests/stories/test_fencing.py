@@ -167,3 +167,9 @@ def test_answers_that_are_lost_cost_no_start():
     world.run()
     assert [key.attempt for key in a.started] == [1]
     assert a.asked_for(Cancel) == 0
+
+
+def test_a_lease_that_is_longer_than_a_message_may_say_hinders_nothing():
+    world = World("a", manager_config=ManagerConfig(lease_s=1e12))
+    world.submit(sleeper())
+    assert world.task().state is TaskState.RUNNING

@@ -8,7 +8,7 @@ they are durable sends the step's messages.  It calls ``tick`` no later than the
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from random import Random
 
 __all__ = ["Manager", "Step"]
+
+_LONGEST_LEASE_S: Final = 1e9
+"""No message says more. A worker that is told of a shorter lease than it has is only more careful."""
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
@@ -310,7 +313,7 @@ class Manager:
                 cluster_id=self.cluster_id,
                 epoch=self.epoch,
                 now=now,
-                lease_s=desk.config.lease_s,
+                lease_s=min(desk.config.lease_s, _LONGEST_LEASE_S),
             )
             if message is not None:
                 messages.append(message)
