@@ -193,7 +193,7 @@ FAULTS: Final[Mapping[str, Fault]] = {
 UNSEEN: Final = frozenset(
     {
         "engine killed, live-restore off",
-        # Measured without minorch: of 28 containers that ended around a kill of the engine, 3 had exit code 255
+        # Measured without minorch: of 28 containers that ended around such a kill, 3 had exit code 255
         # afterwards although they had ended well, and 1 was said never to have been started.
         "engine killed, live-restore on",
         "engine restarted in order",
