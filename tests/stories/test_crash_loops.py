@@ -295,3 +295,19 @@ def test_what_a_worker_that_was_told_nothing_yet_makes_of_its_runs_is_not_believ
     assert any(report.observed and not report.epoch for report in world.heard)
     assert LOOPS not in world.kinds()
     assert not world.task().crash_looping
+
+
+def test_restarts_that_nobody_heard_of_are_counted_from_the_runs_there_were():
+    world = World("a")
+    world.submit(sleeper(restart=EVER))
+    a = world.where()
+    a.deaf = True
+    for _ in range(2):
+        a.exit(a.live[0], 1)
+        world.pass_time(3)
+    a.boot()
+    world.run()
+    a.deaf = False
+    world.pass_time(4)
+    assert [key.run for key in a.started] == [1, 2, 3]
+    assert world.task().streak == Streak(restarts=2)
