@@ -131,6 +131,20 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session(download_python="never")
+def sim(session: nox.Session) -> None:
+    """Play hostile worlds in virtual time: ``nox -s sim -- --steps 100000000`` for a night, ``--replay SEED``."""
+    install(session)
+    session.run("python", "-m", "tests.sim", *session.posargs)
+
+
+@nox.session(download_python="never")
+def mutants(session: nox.Session) -> None:
+    """Put bugs into the protocol on purpose, and see that hostile worlds find each of them."""
+    install(session)
+    session.run("python", "-m", "tests.sim.mutants", *session.posargs)
+
+
+@nox.session(download_python="never")
 def kills(session: nox.Session) -> None:
     """Kill 500 managers, or so many as are said, and try every byte of a torn log; shows what was counted."""
     install(session, "test")

@@ -70,10 +70,11 @@ def no_progress_check() -> Iterator[Any]:
     """A late report takes an attempt back to where it was."""
 
     def merge(real: Any) -> Any:
-        def merged(desk: Any, task: Any, attempt: Any, seen: Any, now: float) -> None:
+        def merged(desk: Any, task: Any, seen: Any, now: float, **rest: Any) -> None:
+            attempt = task.attempts[-1]
             if not attempt.state.terminal and not seen.state.terminal:
                 attempt.run = min(attempt.run, seen.run)
-            real(desk, task, attempt, seen, now)
+            real(desk, task, seen, now, **rest)
 
         return merged
 
@@ -575,6 +576,8 @@ def hunt(name: str, *, seeds: int, per_seed: int) -> Hunt:
             ended = run(draw(seed, per_seed))
         steps += ended.steps
         if ended.broken:
+            if run(draw(seed, per_seed)).broken:  # it was not the mutant
+                raise AssertionError(f"seed {seed} breaks without any mutant: {ended.broken}")
             return Hunt(name, seed + 1, steps, ended.broken, time.perf_counter() - began)
     return Hunt(name, seeds, steps, "", time.perf_counter() - began)
 

@@ -231,6 +231,8 @@ class Oracle(Observer):
 
     def _check_result(self, task: TaskRecord, attempt: AttemptRecord) -> None:
         """7: what is told of an attempt is what happened to the last run of it that really began."""
+        if (task.id, attempt.number) in self.untraceable:  # it may have begun twice, and either is told
+            return
         runs = self._runs.get((task.id, attempt.number), [])
         told = f"{attempt} of {task}"
         if attempt.state is AttemptState.COMPLETED or attempt.reason in (

@@ -7,14 +7,14 @@ started before and has left a trace is not started again.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 import msgspec
 
 from minorch.contracts import Launch, Probe as Answer, RunStatus
 from minorch.ids import RunKey
 from minorch.simulation.agenda import Agenda, Clock
-from minorch.simulation.conditions import Conditions, Fate, Outcome
+from minorch.simulation.conditions import Conditions, Outcome
 from minorch.simulation.observer import Observer
 from minorch.states import Reason
 from minorch.worker import (
@@ -65,6 +65,17 @@ class Run:
     def live(self) -> bool:
         """Whether it runs."""
         return self.ended_at is None
+
+
+class _Late(NamedTuple):
+    """How late a start is."""
+
+    number: int
+    """How much had been asked when it was."""
+    made: bool
+    """Whether the container has been there since."""
+    alone: bool
+    """Whether nobody waits for it any more."""
 
 
 class SimulatedEngine:
@@ -118,11 +129,7 @@ class SimulatedEngine:
             if launch is None:
                 continue
             becomes = self._conditions.interrupted(self.node, launch)
-            if (
-                becomes == "started" and key in self.truth
-            ):  # it is made again, but there is nobody to start it
-                becomes = "created"
-            if becomes == "created":
+            if becomes != "dropped":
                 self.there.setdefault(key, RunStatus(key=key, phase="created"))
             if becomes != "started":
                 self._starting[key] = (None, False)
@@ -153,7 +160,10 @@ class SimulatedEngine:
             def happen() -> None:
                 if isinstance(action, Start):
                     called_off = starting.pop(action.key, (action.launch, False))[0] is None
-                    fact = self._start(action.launch, fate, number, called_off=called_off)
+                    made = fate.made if self._starting is starting else True
+                    alone = not fate.reached or self._starting is not starting
+                    late = _Late(number, made=made, alone=alone)
+                    fact = self._start(action.launch, fate.refusal, late, called_off=called_off)
                 else:
                     fact = self._carry_out(action)
                 if fact is not None and fate.reached:
@@ -209,23 +219,23 @@ class SimulatedEngine:
                 assert_never(action)
         return None
 
-    def _start(self, launch: Launch, fate: Fate, number: int, *, called_off: bool) -> Fact | None:
+    def _start(self, launch: Launch, refusal: Reason | None, late: _Late, *, called_off: bool) -> Fact | None:
         key = launch.key
         if called_off:
             return Cancelled(key=key)
         there = self.there.get(key)
         if there is not None and there.phase != "created":  # its name is taken by itself
             return Seen(status=there)
-        late = not fate.reached and not (fate.made and there is not None)
-        if late or self._decided.get(key, 0) >= number:
+        gone = late.alone and not (late.made and there is not None)
+        if gone or self._decided.get(key, 0) >= late.number:
             # An old request makes a container after all, but nobody is there any more to have it started.
-            if not fate.made:
+            if not late.made:
                 self.there[key] = RunStatus(key=key, phase="created")
             return None
         self._decided[key] = self._asked
-        if fate.refusal is not None:
+        if refusal is not None:
             self.there.pop(key, None)
-            return Refused(key=key, reason=fate.refusal, message="the engine refused")
+            return Refused(key=key, reason=refusal, message="the engine refused")
         now = self._agenda.now
         status = RunStatus(key=key, phase="running", started_at=self._clock())
         run = Run(launch, status, self._conditions.outcome(self.node, launch), now)
