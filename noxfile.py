@@ -132,7 +132,7 @@ def bench(session: nox.Session) -> None:
 
 @nox.session(download_python="never")
 def sim(session: nox.Session) -> None:
-    """Play hostile worlds in virtual time: ``nox -s sim -- --steps 100000000`` for a night, ``--replay SEED``."""
+    """Play hostile worlds: ``nox -s sim -- --steps 100000000`` for a night, ``--replay SEED`` for one."""
     install(session)
     session.run("python", "-m", "tests.sim", *session.posargs)
 

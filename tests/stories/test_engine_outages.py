@@ -21,7 +21,7 @@ from minorch.worker import (
     Seen,
     Unreachable,
 )
-from tests.stories.world import World, sleeper
+from tests.stories.world import Machine, World, sleeper
 
 
 def test_a_run_that_was_taken_for_gone_and_reappears_before_its_restart_is_killed():
@@ -105,12 +105,86 @@ def test_a_container_that_was_made_and_not_started_when_the_engine_went_is_start
     a.runs[key] = RunStatus(key=key, phase="created")
     a.engine_up = True
     world.pass_time(1)
-    del a.runs[key]
+    a.runs.pop(key, None)
     a.slow = False
     a.answer_starts()
     world.pass_time(10)
     assert world.task().state is (TaskState.STOPPED if stopped else TaskState.RUNNING)
     assert len(a.started) == (not stopped)
+
+
+def made_and_not_started() -> tuple[World, Machine, RunKey]:
+    """A world in which the engine went silent over a start and then shows what it made of it."""
+    world = World("a")
+    a = world.machines["a"]
+    a.slow = True
+    world.submit(sleeper())
+    key = a.pending[0].key
+    a.engine_up = False
+    a.answer_starts()
+    world.run()
+    a.runs[key] = RunStatus(key=key, phase="created")
+    return world, a, key
+
+
+def test_a_stop_is_told_only_when_what_an_engine_made_and_might_start_yet_is_removed():
+    world, a, key = made_and_not_started()
+    world.stop()
+    remove, answers = a._remove, [Unreachable(message="no answer", key=key), Removed(key=key, error="busy")]
+    a._remove = lambda key: a.tell(answers.pop(0)) if answers else remove(key)  # type: ignore[method-assign]
+    a.engine_up = True
+    world.pass_time(2)
+    assert not world.task().state.terminal
+    world.pass_time(4)
+    assert not world.task().state.terminal
+    world.pass_time(6)
+    assert world.task().state is TaskState.STOPPED
+    assert not answers
+    assert a.runs == {}
+
+
+def test_what_starts_late_while_it_is_being_removed_is_ended():
+    world, a, _ = made_and_not_started()
+    world.stop()
+    remove = a._remove
+
+    def start_after_all(key: RunKey) -> None:
+        del a.runs[key]
+        a.really_start(key)
+        a.tell(Removed(key=key, error="it runs"))
+        a.tell(Seen(status=a.runs[key]))
+        a._remove = remove  # type: ignore[method-assign]
+
+    a._remove = start_after_all  # type: ignore[method-assign]
+    a.engine_up = True
+    world.pass_time(15)
+    assert world.task().state is TaskState.STOPPED
+    assert world.task().exit_code == 143
+    assert a.live == []
+
+
+def test_a_start_that_is_called_off_leaves_nothing_that_an_engine_made_before():
+    world, a, key = made_and_not_started()
+    a.engine_up = True
+    world.pass_time(2)
+    assert [start.key for start in a.pending] == [key]
+    world.stop()
+    assert world.task().state is TaskState.STOPPED
+    assert a.runs == {}
+
+
+def test_what_a_worker_finds_made_is_removed_before_its_stop_is_told():
+    world, a, _ = made_and_not_started()
+    a.boot()
+    a.engine_up = True
+    a.deaf = True
+    world.pass_time(1)
+    world.manager.stop(world.job().id, world.now)
+    a.deaf = False
+    world.pass_time(5)
+    assert world.task().state is TaskState.STOPPED
+    assert a.runs == {}
+    assert a.started == []
 
 
 def test_a_run_that_ended_during_the_outage_keeps_its_exit_code():

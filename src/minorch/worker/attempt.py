@@ -25,6 +25,8 @@ class Phase(enum.Enum):
     """The runtime was asked to start it and has not answered."""
     UNKNOWN = "unknown"
     """The engine did not answer; the run may or may not have started."""
+    CLEARING = "clearing"
+    """It is to end, and what was made of it and never seen to run is being removed before it starts yet."""
     RUNNING = "running"
     BACKOFF = "backoff"
     """A run ended and the next one follows after a wait."""
@@ -51,6 +53,7 @@ class LocalAttempt:
         "killing",
         "last_exit_code",
         "leftovers",
+        "made",
         "message",
         "phase",
         "ports",
@@ -81,6 +84,8 @@ class LocalAttempt:
         """The run that is meant; earlier ones are over."""
         self.begun = 0
         """The latest run that is known to have begun."""
+        self.made = False
+        """Whether something of the run is there, not seen to run, whose start may be under way."""
         self.phase = Phase.WAITING
         self.status: RunStatus | None = None
         """For ADOPTED: how it was found."""

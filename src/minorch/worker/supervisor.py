@@ -116,6 +116,9 @@ class Supervisor(Workload):
 
     def _end_it(self, local: LocalAttempt, now: float) -> None:
         match local.phase:
+            case Phase.WAITING if local.made:
+                self._waiting.pop(local.id, None)
+                self._clear(local)
             case Phase.WAITING | Phase.BACKOFF:
                 self._waiting.pop(local.id, None)
                 self._finish(local, AttemptState.STOPPED, Reason.STOPPED, local.exit_code, "", now)
@@ -129,6 +132,11 @@ class Supervisor(Workload):
                 self._terminate(local, now)
             case _:
                 pass  # UNKNOWN: when the engine answers; OVER, REMOVING: nothing runs
+
+    def _clear(self, local: LocalAttempt) -> None:
+        """Remove what was made of a run, or an engine that was asked long ago might start it yet."""
+        local.phase = Phase.CLEARING
+        self.actions.append(Remove(key=local.key))
 
     def _terminate(self, local: LocalAttempt, now: float) -> None:
         if not local.killing:
@@ -144,10 +152,11 @@ class Supervisor(Workload):
         if local is None or status.key.run != local.run:
             return
         match local.phase:
-            case Phase.WAITING | Phase.STARTING | Phase.UNKNOWN:
+            case Phase.WAITING | Phase.STARTING | Phase.UNKNOWN | Phase.CLEARING:
                 if status.phase != "created":
                     self._began(local, status, now)
                 elif local.phase is Phase.UNKNOWN:
+                    local.made = True
                     self._retry_start(local, now)
             case Phase.RUNNING:
                 if status.phase == "exited":
@@ -166,6 +175,7 @@ class Supervisor(Workload):
         local.phase = Phase.RUNNING
         local.state = AttemptState.RUNNING
         local.begun = local.run
+        local.made = False
         local.seen_at = self.asked
         local.started_at = status.started_at if status.started_at is not None else now
         local.finished_at = None
@@ -206,6 +216,8 @@ class Supervisor(Workload):
         if local.desired == "run":  # it was called off because the worker was fenced
             local.phase = Phase.WAITING
             self._waiting[local.id] = None
+        elif local.made:
+            self._clear(local)
         else:
             self._finish(local, AttemptState.STOPPED, Reason.STOPPED, None, "", now)
 
@@ -250,6 +262,8 @@ class Supervisor(Workload):
         elif local.phase is Phase.REMOVING:
             local.phase = Phase.OVER
             self._wake(local, now + self._config.kill_every_s)
+        elif local.phase is Phase.CLEARING:
+            self._wake(local, now + self._config.kill_every_s)
         elif local.phase is Phase.RUNNING and not local.killing:
             self._plan_probe(local, now)
 
@@ -257,9 +271,14 @@ class Supervisor(Workload):
         """Nothing of a run is left; or, with an error, it could not be removed and is tried again."""
         self._removing.discard(key)
         local = self._local(key)
-        if local is None or local.phase is not Phase.REMOVING:
+        if local is None or local.phase not in (Phase.REMOVING, Phase.CLEARING):
             return
-        if error:
+        if local.phase is Phase.CLEARING:
+            if error:
+                self._wake(local, now + self._config.kill_every_s)
+            else:
+                self._finish(local, AttemptState.STOPPED, Reason.STOPPED, None, "", now)
+        elif error:
             local.phase = Phase.OVER
             local.message = error
             self._wake(local, now + self._config.kill_every_s)
@@ -287,11 +306,13 @@ class Supervisor(Workload):
                 self._run_over(local, None, Reason.VANISHED, "it was removed by somebody else", now)
 
     def _retry_start(self, local: LocalAttempt, now: float) -> None:
-        if local.desired != "run":
-            self._finish(local, AttemptState.STOPPED, Reason.STOPPED, None, "", now)
-        else:
+        if local.desired == "run":
             local.phase = Phase.WAITING
             self._waiting[local.id] = None
+        elif local.made:
+            self._clear(local)
+        else:
+            self._finish(local, AttemptState.STOPPED, Reason.STOPPED, None, "", now)
 
     def _clear_away(self, status: RunStatus) -> None:
         """End and remove a run of ours that is none of an attempt's present run."""
@@ -323,7 +344,7 @@ class Supervisor(Workload):
                     local.finished_at = status.finished_at
                     local.phase, local.status = Phase.ADOPTED, status
                 case _:
-                    pass  # created and never run: it is started once it is claimed
+                    local.made = True  # and never seen to run: it is started once it is claimed
 
     # -- ends ---------------------------------------------------------------------------------
 
@@ -412,11 +433,14 @@ class Supervisor(Workload):
             return
         local.wake_at = None
         match local.phase:
+            case Phase.CLEARING:
+                self._clear(local)
             case Phase.BACKOFF:
                 if local.begun == local.run:  # else nothing of it is left
                     local.leftovers.append(local.key)
                 local.restart_at = None
                 local.run += 1
+                local.made = False
                 local.phase = Phase.WAITING
                 self._waiting[local.id] = None
             case Phase.RUNNING if local.killing:
