@@ -51,6 +51,7 @@ nitpick_ignore_regex = [
         r"py:class",
         r"(frozenset\[.*|bool|bytes|dict|float|frozenset|int|list|object|set|str|tuple|type|None|optional)",
     ),
+    (r"py:class", r"[0-9.]+"),  # bounds in annotations
     (r"py:exc", r"\w*(Error|Exception)"),
 ]
 

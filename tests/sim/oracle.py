@@ -127,7 +127,7 @@ class Oracle(Observer):
             attempts = len(local._attempts.attempts)
             timers = len(local._timers._heap)
             self._require(
-                timers <= 40 + 20 * attempts, 13, f"{worker.name} has {timers} timers for {attempts}"
+                timers <= 300 + 20 * attempts, 13, f"{worker.name} has {timers} timers for {attempts}"
             )
             self._require(
                 len(local._unheard) <= attempts + 50, 13, f"{worker.name} remembers too many reports"
