@@ -146,11 +146,11 @@ def mutants(session: nox.Session) -> None:
 
 @nox.session(download_python="never")
 def kills(session: nox.Session) -> None:
-    """Kill 500 managers, or so many as are said, and try every byte of a torn log; shows what was counted."""
+    """Kill 500 managers, or so many as are said, and tear logs at every byte: ``kills -- 500 [PATH ...]``."""
     install(session, "test")
-    number, *rest = session.posargs or ["500"]
-    paths = ["tests/survival", "tests/stores"]
-    session.run("pytest", "-n", "0", "-s", "-q", *paths, *rest, env={"MINORCH_KILLS": number})
+    number, *paths = session.posargs or ["500"]
+    paths = paths or ["tests/survival", "tests/stores"]
+    session.run("pytest", "-n", "0", "-s", "-q", *paths, env={"MINORCH_KILLS": number})
 
 
 @nox.session(download_python="never")

@@ -113,7 +113,7 @@ class Oracle(Observer):
         desk, config = manager._desk, self.cluster.manager_config
         tasks = len(desk.state.tasks)
         timers = len(desk.timers._heap)
-        most = 20 + 4 * (len(desk.state.nodes) + len(desk.state.jobs) + tasks)
+        most = 300 + 4 * (len(desk.state.nodes) + len(desk.state.jobs) + tasks)
         self._require(timers <= most, 13, f"the manager has {timers} timers, with {tasks} tasks")
         self._require(
             len(desk.state.events.since(0)) <= 2 * config.max_events, 13, "too many events are kept"
