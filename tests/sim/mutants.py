@@ -83,22 +83,6 @@ def no_progress_check() -> Iterator[Any]:
 
 
 @mutant
-def sequence_ignored() -> Iterator[Any]:
-    """Reports of a worker's earlier life, and old ones, are listened to."""
-
-    def hear(real: Any) -> Any:
-        def heard(self: Any, report: Any, **rest: Any) -> bool:
-            self._retired.clear()
-            if report.incarnation == self._incarnation and report.sequence <= self._sequence:
-                self._sequence = report.sequence - 1
-            return bool(real(self, report, **rest))
-
-        return heard
-
-    yield method(Session, "hear", hear)
-
-
-@mutant
 def epoch_not_raised() -> Iterator[Any]:
     """A manager that starts takes the epoch of the one before."""
 
@@ -483,17 +467,15 @@ def old_listing_believed() -> Iterator[Any]:
 
 @mutant
 def restarts_counted_anew() -> Iterator[Any]:
-    """A worker that adopts a run forgets how often it was restarted."""
+    """A worker that adopts a run takes no account of how often it was restarted."""
 
-    def adopt(real: Any) -> Any:
-        def adopted(self: Any, statuses: Any, now: float) -> None:
-            real(self, statuses, now)
-            for local in self.attempts.values():
-                local.restarts = 0
+    def order(real: Any) -> Any:
+        def ordered(self: Any, entry: Any, now: float) -> None:
+            real(self, msgspec.structs.replace(entry, restarts=0), now)
 
-        return adopted
+        return ordered
 
-    yield method(Supervisor, "adopt", adopt)
+    yield method(Supervisor, "order", order)
 
 
 @mutant

@@ -63,6 +63,8 @@ class Oracle(Observer):
         """Every run that really began, by task and attempt."""
         self._live: dict[str, list[Run]] = {}
         """What really runs, by task."""
+        self._stops: dict[tuple[str, str, int], tuple[int, int]] = {}
+        """By incarnation, task and attempt: the epoch and revision of the first order to stop it."""
         self._epoch = 0
         """The latest that was told to anybody."""
         self._settled = self._written = 0
@@ -273,6 +275,9 @@ class Oracle(Observer):
                     task_id, f"sent to {message.worker}: forget attempt {number} ({message.incarnation})"
                 )
             for entry in message.entries:
+                if entry.desired == "stop":
+                    about = message.incarnation, entry.task_id, entry.attempt
+                    self._stops.setdefault(about, (message.epoch, message.revision))
                 task = self.tasks.get(entry.task_id)
                 known = task is not None and task.attempt >= entry.attempt
                 self._require(known, 9, f"attempt {entry.attempt} of {entry.task_id} was sent, not committed")
@@ -313,8 +318,18 @@ class Oracle(Observer):
         for action in actions:
             if isinstance(action, Start | Kill | Terminate | Remove | Cancel):
                 self.tell(action.key.task_id, process.name, "asks to", type(action).__name__, action.key[1:])
-            if isinstance(action, Start) and action.key.run == 1:
-                self._check_allowed(process, action.key)
+            if isinstance(action, Start):
+                self._check_not_stopped(process, action.key)
+                if action.key.run == 1:
+                    self._check_allowed(process, action.key)
+
+    def _check_not_stopped(self, process: WorkerProcess, key: RunKey) -> None:
+        """8: what a worker was told to stop it does not start any more."""
+        worker = process.worker
+        assert worker is not None
+        stopped = self._stops.get((worker._incarnation, key.task_id, key.attempt))
+        told = stopped is not None and (worker._epoch, worker._revision) >= stopped
+        self._require(not told, 8, f"{process.name} starts {key}, which it was told to stop")
 
     def _check_applied(self, process: WorkerProcess) -> None:
         """Whatever became of the messages, equal revisions mean equal knowledge."""
