@@ -40,6 +40,7 @@ PACKAGES = {
     "dockerd": "docker.io",
     "iptables": "iptables",
     "docker-registry": "docker-registry",  # only the tests of pulling need one
+    "ip": "iproute2",
     "unshare": "util-linux",  # and only the tests of outages a second engine in a network of its own
 }
 LOG = Path("/var/log/minorch-dockerd.log")
