@@ -82,6 +82,10 @@ class Oracle(Observer):
             raise Violation("invariant 14: somebody is busy without end")
         self.trace = zlib.crc32(repr((round(self.cluster.now, 6), *what)).encode(), self.trace)
 
+    def begins(self, cluster: SimulatedCluster) -> None:
+        """Watch this one."""
+        self.cluster = cluster
+
     # -- the manager --------------------------------------------------------------------------
 
     def manager_started(self, process: ManagerProcess) -> None:

@@ -78,9 +78,7 @@ class World:
         self.submitted = 0
         self.done = 0
         """How many of the scenario's operations were begun."""
-        self._cluster = SimulatedCluster.__new__(SimulatedCluster)
-        self.oracle.cluster = self._cluster
-        self._cluster.__init__(  # type: ignore[misc]  # the oracle watches it from its first step
+        self._cluster = SimulatedCluster(
             make_scheduler=dice.choice(_STRATEGIES),
             conditions=self.conditions,
             observer=self.oracle,

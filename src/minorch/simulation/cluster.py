@@ -336,6 +336,7 @@ class SimulatedCluster:
         """What is durable."""
         self._wire = wire
         self._ids = 0
+        self.observer.begins(self)
         self.manager = ManagerProcess(self)
         self.manager.start()
         self.workers: dict[str, WorkerProcess] = {}

@@ -12,7 +12,7 @@ from minorch.worker import Action
 
 if TYPE_CHECKING:
     from minorch.manager import Step
-    from minorch.simulation.cluster import ManagerProcess, WorkerProcess
+    from minorch.simulation.cluster import ManagerProcess, SimulatedCluster, WorkerProcess
     from minorch.simulation.engine import Run, SimulatedEngine
 
 __all__ = ["Observer"]
@@ -20,6 +20,9 @@ __all__ = ["Observer"]
 
 class Observer:
     """Is told of everything as it happens, and by default does nothing about it."""
+
+    def begins(self, cluster: SimulatedCluster) -> None:
+        """This cluster is the one; nothing of it has happened yet."""
 
     def manager_started(self, process: ManagerProcess) -> None:
         """A manager has read what was committed."""
