@@ -44,6 +44,8 @@ MOST_RSS_MIB = 8.0
 JOB_TASKS = 5000
 """Of each job that is played."""
 _FEW = 4
+_LATE = 4
+"""A pool's threads, and the connection of each, are made when they are first needed, which may be late."""
 _MIB = 1 << 20
 _TURN_S = 0.02
 _WAIT_S = 300.0
@@ -89,8 +91,8 @@ def grown(samples: Sequence[Sample], settled: int, most_rss_mib: float = MOST_RS
     first, last = counted[:_FEW], counted[-_FEW:]
     wrong = []
     figures: Sequence[tuple[str, Callable[[Sample], float], float]] = (
-        ("descriptors", lambda sample: sample.descriptors, 0),
-        ("threads", lambda sample: sample.threads, 0),
+        ("descriptors", lambda sample: sample.descriptors, _LATE),
+        ("threads", lambda sample: sample.threads, _LATE),
         ("rows", lambda sample: sample.rows, 0),
         ("MiB of memory", lambda sample: sample.rss_mib, most_rss_mib),
     )
