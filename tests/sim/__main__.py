@@ -23,26 +23,22 @@ import msgspec
 
 from tests.sim.scenario import Scenario, draw
 from tests.sim.shrink import kind_of, shrink
-from tests.sim.world import Ended, run
+from tests.sim.world import Ended, play, run
 
 __all__ = ["main"]
 
 
-def _run(per_seed: int, seed: int) -> tuple[int, Ended]:
-    return seed, run(draw(seed, per_seed))
-
-
 def _results(options: argparse.Namespace) -> Iterator[tuple[int, Ended]]:
     seeds = itertools.count(options.first)
-    play = partial(_run, options.per_seed)
+    play_seed = partial(play, options.per_seed)
     if options.jobs <= 1:
-        yield from map(play, seeds)
+        yield from map(play_seed, seeds)
         return
     with multiprocessing.get_context("spawn").Pool(options.jobs) as pool:
         chunk = 8 * options.jobs
         while True:  # by chunks, so that a pool does not run ahead without end
             batch = list(itertools.islice(seeds, chunk))
-            yield from pool.imap(play, batch)
+            yield from pool.imap(play_seed, batch)
 
 
 def run_many(options: argparse.Namespace) -> int:

@@ -68,3 +68,9 @@ def test_a_scenario_is_what_its_seed_says():
     assert scenario != draw(4, 1000)
     assert isinstance(scenario, Scenario)
     assert all(isinstance(op, Op) for op in scenario.ops)
+
+
+def test_worlds_are_played_side_by_side_from_the_command_line():
+    words = ["-m", "tests.sim", "--steps", "1000", "--seeds", "3", "--per-seed", "300", "--jobs", "2"]
+    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=True, timeout=120)
+    assert "0 broken" in done.stdout

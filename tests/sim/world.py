@@ -21,9 +21,9 @@ from minorch.states import JobState, Reason, TaskState
 from minorch.worker import WorkerConfig
 from tests.sim.hostile import Hostile
 from tests.sim.oracle import BROKEN, Oracle, Violation
-from tests.sim.scenario import Op, Scenario
+from tests.sim.scenario import Op, Scenario, draw
 
-__all__ = ["Ended", "World", "run"]
+__all__ = ["Ended", "World", "play", "run"]
 
 _ID: Final = re.compile(r"[0-9a-f]{32}")
 _BEGINNING: Final = 1_000_000.0
@@ -388,3 +388,8 @@ def run(scenario: Scenario, *, tell: bool = False) -> Ended:
         at_s=world.oracle.cluster.now,
         story=world.story(broken) if tell else "",
     )
+
+
+def play(per_seed: int, seed: int) -> tuple[int, Ended]:
+    """The seed, and how its world went; here, where other processes find it."""
+    return seed, run(draw(seed, per_seed))
