@@ -8,6 +8,8 @@ import traceback
 import pytest
 
 import minorch as mo
+from minorch.errors import StartFailed
+from minorch.runtimes.process.spawning import _find
 
 WORD = "hunter2-swordfish"
 
@@ -45,3 +47,11 @@ def test_nothing_that_minorch_shows_holds_the_secret(
     for text in shown:
         assert WORD not in text
         assert WORD[:6] not in text, "not even its beginning"
+
+
+def test_a_long_name_of_a_program_is_not_cut_in_the_middle_of_a_secret():
+    secret = "s3cr3t-of-the-house"
+    with pytest.raises(StartFailed) as raised:
+        _find("x" * 110 + secret, "/usr/bin:/bin", "/tmp")
+    assert secret[:6] not in str(raised.value)
+    assert "129 characters" in str(raised.value)

@@ -49,8 +49,6 @@ class Oracle(Observer):
         self.specs: dict[str, Job] = {}
         self.events = 0
         """The number of the latest event that was committed."""
-        self.forgotten = 0
-        """How many finished tasks were forgotten."""
         self.checked = 0
         """How many results were compared with what really happened."""
         self.untraceable: set[tuple[str, int]] = set()
@@ -184,7 +182,6 @@ class Oracle(Observer):
         over = before is None or before.state.terminal or key in told
         self._require(over, 1, f"{key} was forgotten, and was {before}")
         self._ended.pop(key, None)
-        self.forgotten += 1
 
     def _task_committed(self, key: str, value: bytes) -> None:
         before = self.tasks.get(key)

@@ -6,7 +6,7 @@ started before and has left a trace is not started again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import NamedTuple, assert_never
 
 import msgspec
@@ -47,7 +47,7 @@ _TERMINATED, _KILLED = 143, 137
 class Run:
     """What really became of one run."""
 
-    __slots__ = ("began_at", "ended_at", "launch", "outcome", "removed_by", "starts", "status")
+    __slots__ = ("began_at", "ended_at", "launch", "outcome", "removed_by", "status")
 
     def __init__(self, launch: Launch, status: RunStatus, outcome: Outcome, now: float) -> None:
         self.launch = launch
@@ -56,8 +56,6 @@ class Run:
         self.began_at = now
         """In true time."""
         self.ended_at: float | None = None
-        self.starts = 1
-        """How often it began; more than once only where its trace was lost."""
         self.removed_by: str | None = None
         """Who removed what was left of it: ``worker``, or ``somebody``; None: it is still there."""
 
@@ -239,9 +237,6 @@ class SimulatedEngine:
         now = self._agenda.now
         status = RunStatus(key=key, phase="running", started_at=self._clock())
         run = Run(launch, status, self._conditions.outcome(self.node, launch), now)
-        before = self.truth.get(key)
-        if before is not None:
-            run.starts = before.starts + 1
         self.truth[key], self.there[key] = run, status
         self._observer.run_began(self, run)
         if run.outcome.lasts_s is not None:
@@ -328,9 +323,3 @@ class SimulatedEngine:
         """Have no trace of anything any more."""
         for key in list(self.there):
             self.vanish(key)
-
-    def forget(self, keys: Iterable[RunKey]) -> None:
-        """Forget the truth about runs that nobody will ask about any more."""
-        for key in keys:
-            self.truth.pop(key, None)
-            self._decided.pop(key, None)

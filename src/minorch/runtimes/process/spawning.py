@@ -39,6 +39,9 @@ _SUPERVISE: Final = (
     '"$@"; code=$?; printf "\\n%s\\n" "$run $code" >>"$record"; exit "$code"'
 )
 
+_LONGEST_SHOWN: Final = 120
+"""Names of programs that are longer are not quoted."""
+
 
 def base_environment() -> dict[str, str]:
     """The few variables that every run inherits: the embedding process may have secrets in the rest."""
@@ -128,7 +131,8 @@ def _find(program: str, path: str, workdir: str) -> str:
 
 
 def _start_failed(program: str, workdir: str, error: OSError | ValueError) -> StartFailed:
-    shown = f'"{program:.120}"'
+    # In full or not at all: of a name that is cut, what is left of a secret in it would not be recognised.
+    shown = f'"{program}"' if len(program) <= _LONGEST_SHOWN else f"of {len(program):,} characters"
     if not isinstance(error, OSError):  # says which argument, but might quote it
         return StartFailed("its command or environment holds text that no operating system accepts")
     if error.filename == workdir and not os.path.isdir(workdir):
