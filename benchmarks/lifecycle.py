@@ -37,7 +37,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from benchmarks._report import Figures, alternate, print_figures
+from benchmarks._report import Figures, alternate, paired_ratio, print_figures
 from minorch.builtins import default_registry
 from minorch.contracts import Store
 from minorch.drivers.clock import new_id
@@ -63,6 +63,10 @@ SHAPES = {
     "middle": Resources(cpu=0.75, memory="2GiB"),
     "large": Resources(cpu=1, memory="3GiB"),
 }
+
+
+_FEW = 3
+"""How often few tasks are run before many, and after them."""
 
 
 class PlayedWorker:
@@ -249,6 +253,28 @@ def tasks_per_s(options: argparse.Namespace, kind: str, tasks: int, notes: Figur
     return tasks / bench.took_s
 
 
+def growth(
+    options: argparse.Namespace, kind: str, least: int, most: int, notes: Figures, say: Callable[[str], None]
+) -> tuple[float, float, float]:
+    """Tasks/s of few tasks and of many, and the median over rounds of the one's by the other's.
+
+    The machine's speed changes from second to second, so in each round the many are between runs of the few.
+    """
+    rates: list[tuple[float, float]] = []
+    for number in range(1, options.rounds + 1):
+        few = [tasks_per_s(options, kind, least, notes) for _ in range(_FEW)]
+        many = tasks_per_s(options, kind, most, notes)
+        few += [tasks_per_s(options, kind, least, notes) for _ in range(_FEW)]
+        rates.append((statistics.median(few), many))
+        say(f"round {number}: {kind}, {least:,} and {most:,} tasks {rates[-1][0]:,.1f}/s, {many:,.1f}/s")
+    few_rates, many_rates = zip(*rates, strict=True)
+    return (
+        statistics.median(few_rates),
+        statistics.median(many_rates),
+        paired_ratio(many_rates, few_rates),
+    )
+
+
 def bytes_per_task(options: argparse.Namespace, tasks: int) -> dict[str, float]:
     """What the manager holds for a task that waits or has ended, and the memory store for its row."""
     bench = Bench(options.nodes, tasks, options.scheduler, MemoryStore(), events=100)
@@ -315,24 +341,24 @@ def main() -> None:
     contenders: dict[str, Callable[[], float]] = {
         f"{kind}, {tasks:,} tasks": partial(tasks_per_s, options, kind, tasks, notes)
         for tasks in counts
+        if tasks not in (counts[0], counts[-1]) or len(counts) == 1
         for kind in kinds
     }
-    rates = alternate(contenders, options.rounds, say)
-    for name in contenders:
-        figures[f"{name}: tasks/s"] = statistics.median(rates[name])
+    for name, rates in alternate(contenders, options.rounds, say).items():
+        figures[f"{name}: tasks/s"] = statistics.median(rates)
+    for kind in kinds if len(counts) > 1 else ():
+        least, most, ratio = growth(options, kind, counts[0], counts[-1], notes, say)
+        figures[f"{kind}, {counts[0]:,} tasks: tasks/s"] = least
+        figures[f"{kind}, {counts[-1]:,} tasks: tasks/s"] = most
+        figures[f"{counts[-1]:,} by {counts[0]:,} tasks: {kind}, tasks/s"] = ratio
     held: dict[int, dict[str, float]] = {}
     for tasks in [] if options.no_memory else counts:
         held[tasks] = bytes_per_task(options, tasks)
         for name, size in held[tasks].items():
             figures[f"{tasks:,} tasks: {name}"] = round(size)
-    if len(counts) > 1:
-        ends = counts[-1], counts[0]
-        span = f"{ends[0]:,} by {ends[1]:,} tasks"
-        for kind in kinds:
-            most, least = (statistics.median(rates[f"{kind}, {tasks:,} tasks"]) for tasks in ends)
-            figures[f"{span}: {kind}, tasks/s"] = most / least
-        for name in held.get(counts[0], ()):
-            figures[f"{span}: {name}"] = held[ends[0]][name] / held[ends[1]][name]
+    for name in held.get(counts[0], ()) if len(counts) > 1 else ():
+        span = f"{counts[-1]:,} by {counts[0]:,} tasks"
+        figures[f"{span}: {name}"] = held[counts[-1]][name] / held[counts[0]][name]
     print_figures("lifecycle", {**figures, **notes}, as_json=options.json)
 
 

@@ -29,6 +29,8 @@ The figures:
 ``batch``
     tasks/s: so many tasks of one shape, which have a constraint, placed in one ``make_plan`` over 10,000
     nodes, the making of the index included.
+``100,000 by 100 nodes``
+    decisions/s by index on the largest cluster by those on the smallest, in short turns one after the other.
 ``build, s``, ``index, bytes/node``
     with the first strategy, at the largest size: to look at all nodes for all shapes, and what that and the
     board hold then, with the views left out, by tracemalloc in a run of its own.
@@ -43,6 +45,7 @@ import statistics
 import sys
 import time
 import tracemalloc
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
@@ -71,7 +74,7 @@ Decision = tuple[int, float]
 def make_nodes(count: int) -> list[NodeView]:
     """Empty nodes of four sizes, with labels and some taints."""
     chance = random.Random(count)
-    nodes = []
+    nodes: list[NodeView] = []
     for index in range(count):
         cores = chance.choice((8, 16, 32, 64))
         nodes.append(
@@ -107,25 +110,36 @@ def make_shapes(count: int) -> list[TaskView]:
 
 
 class History:
-    """Tasks that end and arrive on one board, the same each time it is made with the same arguments."""
+    """Tasks that end and arrive on one board, the same each time it is made with the same arguments.
 
-    def __init__(self, nodes: Sequence[NodeView], live: Iterable[tuple[TaskView, int]], seed: int) -> None:
+    What lives is kept in an array, so that hardly any of the time goes to the keeping of it.
+    """
+
+    def __init__(
+        self, nodes: Sequence[NodeView], shapes: Sequence[TaskView], live: array[int], seed: int
+    ) -> None:
         self._random = random.Random(seed)
-        self.live = list(live)
+        self._shapes = shapes
+        self._numbers = {task: number for number, task in enumerate(shapes)}
+        self._live = live[:]
         self.view = ClusterView(nodes=nodes, now=0.0, random=random.Random(seed))
 
     def end(self, board: Board) -> None:
         """A random task ends."""
-        live = self.live
+        live = self._live
         at = int(self._random.random() * len(live))
-        task, node = live[at]
+        node, number = divmod(live[at], len(self._shapes))
         live[at] = live[-1]
         live.pop()
-        board.update(board.nodes[node].without_task(task))
+        board.update(board.nodes[node].without_task(self._shapes[number]))
 
-    def arrival(self, shapes: Sequence[TaskView]) -> TaskView:
+    def arrival(self) -> TaskView:
         """What is to be placed next."""
-        return shapes[int(self._random.random() * len(shapes))]
+        return self._shapes[int(self._random.random() * len(self._shapes))]
+
+    def enter(self, task: TaskView, node: int) -> None:
+        """A task lives from now on."""
+        self._live.append(node * len(self._shapes) + self._numbers[task])
 
 
 class Setting:
@@ -134,18 +148,19 @@ class Setting:
     def __init__(self, nodes: int, shapes: int, live: int) -> None:
         self.shapes = make_shapes(shapes)
         self.nodes = make_nodes(nodes)
-        self.live: list[tuple[TaskView, int]] = []
+        self.live = array("q")
+        """Of each task that lives, its node, times the number of shapes, plus its shape."""
         chance, filters = random.Random(1), Board().filters
         while len(self.live) < live * nodes:
-            task, at = chance.choice(self.shapes), chance.randrange(nodes)
-            if filters.admit(task, self.nodes[at]):
-                self.nodes[at] = self.nodes[at].with_task(task)
-                self.live.append((task, at))
+            number, at = chance.randrange(shapes), chance.randrange(nodes)
+            if filters.admit(self.shapes[number], self.nodes[at]):
+                self.nodes[at] = self.nodes[at].with_task(self.shapes[number])
+                self.live.append(at * shapes + number)
 
     def begin(self, scheduler: Scheduler, seed: int, *, indexed: bool) -> tuple[Board, History]:
         """A board whose index is full, and what will happen on it."""
         board = Board(self.nodes, indexed=indexed)
-        history = History(board.nodes, self.live, seed)
+        history = History(board.nodes, self.shapes, self.live, seed)
         scheduler.begin(history.view)
         if indexed:
             for task in self.shapes:
@@ -167,30 +182,64 @@ def decide(
 ) -> tuple[float, list[Decision]]:
     """Decisions/s, and the decisions: so many, or as many as the time allows."""
     board, history = setting.begin(scheduler, seed, indexed=indexed)
-    shapes, decisions = setting.shapes, list[Decision]()
-    live, view, clock = history.live, history.view, time.perf_counter
+    decisions, clock = list[Decision](), time.perf_counter
     start = clock()
     while len(decisions) < most and (len(decisions) < 4 or clock() < start + most_s):
-        history.end(board)
-        task = history.arrival(shapes)
-        found = find_node(scheduler, task, board, view)
-        assert found is not None, "the cluster is full"
-        node, cost = found
-        placed = node.with_task(task)
-        scheduler.placed(task, placed)
-        board.update(placed)
-        live.append((task, node.index))
-        decisions.append((node.index, cost))
+        decisions.append(step(scheduler, board, history))
     return len(decisions) / (clock() - start), decisions
+
+
+def step(scheduler: Scheduler, board: Board, history: History) -> Decision:
+    """One decision: a task ends, and another arrives and is placed."""
+    history.end(board)
+    task = history.arrival()
+    found = find_node(scheduler, task, board, history.view)
+    assert found is not None, "the cluster is full"
+    node, cost = found
+    placed = node.with_task(task)
+    scheduler.placed(task, placed)
+    board.update(placed)
+    history.enter(task, node.index)
+    return node.index, cost
+
+
+def grown(
+    small: Setting, large: Setting, make: Callable[[], Scheduler], *, rounds: int, most: int
+) -> tuple[float, float, float]:
+    """Decisions/s by index on a small and on a large cluster, in turns, and the median of their ratios.
+
+    The machine's speed changes from second to second, so both are measured within the same: so many rounds of
+    a few decisions on the one, then on the other, then on the one again.
+    """
+    ready = []
+    for setting in (small, large):
+        scheduler = make()
+        ready.append((scheduler, *setting.begin(scheduler, 0, indexed=True)))
+
+    def rate(at: int) -> float:
+        scheduler, board, history = ready[at]
+        start = time.perf_counter()
+        for _ in range(most):
+            step(scheduler, board, history)
+        return most / (time.perf_counter() - start)
+
+    rate(0), rate(1)
+    rates: list[tuple[float, float]] = []
+    for _ in range(rounds):
+        before, there, after = rate(0), rate(1), rate(0)
+        rates.append((2 / (1 / before + 1 / after), there))
+    smalls, larges = zip(*rates, strict=True)
+    ratio = statistics.median(large / small for small, large in rates)
+    return statistics.median(smalls), statistics.median(larges), ratio
 
 
 def plan(setting: Setting, scheduler: Scheduler, seed: int, *, most: int) -> float:
     """Decisions/s by ``make_plan``, a hundred a plan."""
     board, history = setting.begin(scheduler, seed, indexed=True)
-    took_s, turn = 0.0, min(TURN, len(history.live))
+    took_s, turn = 0.0, min(TURN, len(setting.live))
     turns = -(-most // turn)
     for _ in range(turns):
-        arrivals = [history.arrival(setting.shapes) for _ in range(turn)]
+        arrivals = [history.arrival() for _ in range(turn)]
         groups = [[task] * arrivals.count(task) for task in setting.shapes]
         start = time.perf_counter()
         for _ in range(turn):
@@ -198,7 +247,8 @@ def plan(setting: Setting, scheduler: Scheduler, seed: int, *, most: int) -> flo
         made = make_plan(history.view, groups, scheduler, board=board)
         took_s += time.perf_counter() - start
         assert len(made.placements) == turn, "the cluster is full"
-        history.live += [(each.task, board.named(each.node).index) for each in made.placements]
+        for each in made.placements:
+            history.enter(each.task, board.named(each.node).index)
     return turns * turn / took_s
 
 
@@ -282,7 +332,7 @@ def measure(options: argparse.Namespace, say: Callable[[str], None]) -> tuple[Fi
     pairs = [(nodes, options.shapes) for nodes in options.nodes]
     if options.one_shape_at:
         pairs += [(options.one_shape_at, 1)]
-    rows = []
+    rows, settings = [], dict[int, Setting]()
     about: Figures = {
         "live tasks/node": options.live,
         "decisions": options.decisions,
@@ -290,6 +340,8 @@ def measure(options: argparse.Namespace, say: Callable[[str], None]) -> tuple[Fi
     }
     for nodes, shapes in pairs:
         setting = Setting(nodes, shapes, options.live)
+        if shapes == options.shapes:
+            settings[nodes] = setting
         for name in options.strategies:
             rows.append(compare(options, setting, name))
             say(", ".join(f"{key} {value}" for key, value in rows[-1].items()))
@@ -298,20 +350,14 @@ def measure(options: argparse.Namespace, say: Callable[[str], None]) -> tuple[Fi
             about |= build(setting, (indexed or options.strategies)[0])
     if options.batch:
         about |= dict(batch(options.batch_nodes, options.batch, options.strategies))
-    if len(options.nodes) > 1:
-        for row in rows:
-            if (row["nodes"], row["shapes"]) == (options.nodes[-1], options.shapes):
-                base = next(other for other in rows if other["strategy"] == row["strategy"])
-                about[f"{row['strategy']}: {options.nodes[-1]:,} by {options.nodes[0]:,} nodes"] = _rate(
-                    row
-                ) / _rate(base)
+    least, most = min(options.nodes), max(options.nodes)
+    for name in options.strategies if least < most else ():
+        small, large, ratio = grown(
+            settings[least], settings[most], STRATEGIES[name], rounds=options.pairs, most=TURN * 20
+        )
+        about[f"{name}: {most:,} by {least:,} nodes"] = ratio
+        say(f"{name}: {large:,.0f}/s at {most:,} nodes by {small:,.0f}/s at {least:,}: {ratio:.2f}")
     return about, rows
-
-
-def _rate(row: Figures) -> float:
-    rate = row["index, /s"]
-    assert isinstance(rate, float)
-    return rate
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -327,6 +373,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--decisions", type=int, default=20_000, help="by index, in a round")
     parser.add_argument("--scan-s", type=float, default=0.5, help="seconds of scanning in a round")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--pairs", type=int, default=25, help="rounds of the smallest by the largest cluster")
     parser.add_argument("--batch", type=int, default=50_000, help="tasks of the batch; 0: none")
     parser.add_argument("--batch-nodes", type=int, default=10_000)
     parser.add_argument("--json", action="store_true")

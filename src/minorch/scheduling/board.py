@@ -36,11 +36,12 @@ _ANYBODY: Final = TaskGroup(job_id="", job="", name="")
 class _Description:
     """What some nodes, alike but for their name and address, say of themselves."""
 
-    __slots__ = ("example", "key", "uses")
+    __slots__ = ("example", "key", "machine", "uses")
 
     def __init__(self, key: Hashable, example: NodeView) -> None:
         self.key = key
         self.example = example
+        self.machine = example.node
         self.uses = 0
 
 
@@ -310,7 +311,12 @@ class Board:
             task = msgspec.structs.replace(task, group=_ANYBODY)
         has_room = filters.room(task, shunned=shunned)
         descriptions, lasting = self._descriptions, _Lasting(filters, task)
-        return lambda node: lasting[descriptions[node.index]] and not node.held_for and has_room(node)
+
+        def admitted(node: NodeView) -> bool:
+            alike = descriptions[node.index]
+            return lasting[alike] and not node.held_for and has_room(node, alike.machine)
+
+        return admitted
 
     def _neighbourhood(self, task: TaskView) -> Neighbourhood:
         def eligible(node: NodeView) -> bool:

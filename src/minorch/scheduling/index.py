@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import bisect
 import heapq
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import attrgetter
 from typing import Final, overload
@@ -29,11 +30,13 @@ _SHIFT: Final = 12
 class Indices:
     """A set of indices of nodes, in ascending order, in lists short enough to insert into."""
 
-    __slots__ = ("_blocks", "_count")
+    __slots__ = ("_blocks", "_count", "_ends")
 
     def __init__(self, ascending: Iterable[int] = ()) -> None:
         self._blocks: list[list[int]] = []
         self._count = 0
+        self._ends: list[int] | None = None
+        """By list: how many are in it and in those before it; None: to be counted again."""
         for index in ascending:
             self._block(index).append(index)
             self._count += 1
@@ -52,12 +55,14 @@ class Indices:
         else:
             block.append(index)
         self._count += 1
+        self._ends = None
 
     def remove(self, index: int) -> None:
         """Take out one that is among them."""
         block = self._block(index)
         del block[bisect.bisect_left(block, index)]
         self._count -= 1
+        self._ends = None
 
     def without(self, indices: Iterable[int]) -> Indices:
         """The others."""
@@ -74,15 +79,21 @@ class Indices:
         blocks, at = self._blocks, index >> _SHIFT
         if at >= len(blocks):
             return self._count
-        return sum(map(len, blocks[:at])) + bisect.bisect_left(blocks[at], index)
+        before = self._counted()[at] - len(blocks[at])
+        return before + bisect.bisect_left(blocks[at], index)
 
     def __getitem__(self, rank: int) -> int:
         """The one that so many are lower than."""
-        for block in self._blocks if rank >= 0 else ():
-            if rank < len(block):
-                return block[rank]
-            rank -= len(block)
-        raise IndexError(rank)
+        if not 0 <= rank < self._count:
+            raise IndexError(rank)
+        ends = self._counted()
+        at = bisect.bisect_right(ends, rank)
+        return self._blocks[at][rank - ends[at]]
+
+    def _counted(self) -> list[int]:
+        if self._ends is None:
+            self._ends = list(itertools.accumulate(map(len, self._blocks)))
+        return self._ends
 
     def __contains__(self, index: int) -> bool:
         at = index >> _SHIFT
@@ -185,6 +196,9 @@ class Feasible:
 class Cheapest:
     """The nodes that could take tasks of one shape, the cheapest first and of equals the lower index.
 
+    Nodes of one cost are kept together: there are far fewer costs than nodes where nodes are alike, and a
+    short heap stays in the processor's cache.
+
     Args:
         nodes: all nodes by index, as they are now and will be.
         admits: whether a node could take such a task.
@@ -192,7 +206,7 @@ class Cheapest:
         scheduler: the strategy, whose costs depend on the node, or on the job and the node.
     """
 
-    __slots__ = ("_admits", "_cost", "_costs", "_heap", "_nodes", "_task", "at")
+    __slots__ = ("_admits", "_at_cost", "_cost", "_costs", "_entries", "_heap", "_nodes", "_task", "at")
 
     def __init__(
         self,
@@ -209,7 +223,12 @@ class Cheapest:
         self._cost: Callable[[TaskView, NodeView], float] = cost_of(scheduler)
         self._costs: list[float | None] = []
         """By index: what the node costs; None: it is not feasible."""
-        self._heap: list[tuple[float, int]] = []
+        self._heap: list[float] = []
+        """Each cost that nodes have or had, once."""
+        self._at_cost: dict[float, list[int]] = {}
+        """By cost: a heap of the indices of the nodes that have or had it."""
+        self._entries = 0
+        """How many there are in all of those."""
 
     def catch_up(self, changed: Iterable[int]) -> None:
         """Look again at the nodes with these indices.
@@ -217,42 +236,66 @@ class Cheapest:
         Raises:
             PluginError: a cost is not a finite number.
         """
-        nodes, costs, heap, task = self._nodes, self._costs, self._heap, self._task
-        admits, cost_there, push = self._admits, self._cost, heapq.heappush
+        nodes, costs, task = self._nodes, self._costs, self._task
+        admits, cost_there = self._admits, self._cost
         costs.extend([None] * (len(nodes) - len(costs)))
-        building = not heap
+        building = not self._at_cost
         for index in changed:
             node = nodes[index]
             cost = cost_there(task, node) if admits(node) else None
             if cost != costs[index]:
                 costs[index] = cost
-                if cost is not None:
-                    if building:
-                        heap.append((cost, node.index))
-                    else:
-                        push(heap, (cost, node.index))
-        if building:
-            heapq.heapify(heap)
-        elif len(heap) > 2 * len(nodes) + _SLACK:
-            heap[:] = {entry[1]: entry for entry in heap if costs[entry[1]] == entry[0]}.values()
-            heapq.heapify(heap)
+                if cost is None or building:
+                    continue
+                self._entries += 1
+                self._put(cost, node.index)
+        if building or self._entries > 2 * len(nodes) + _SLACK:
+            self._sort()
+
+    def _put(self, cost: float, index: int) -> None:
+        alike = self._at_cost.get(cost)
+        if alike is None:
+            self._at_cost[cost] = [index]
+            heapq.heappush(self._heap, cost)
+        else:
+            heapq.heappush(alike, index)
+
+    def _sort(self) -> None:
+        """Have one entry for each feasible node, and no others."""
+        self._entries = 0
+        at_cost = self._at_cost
+        at_cost.clear()
+        for cost, node in zip(self._costs, self._nodes, strict=True):
+            if cost is not None:
+                self._entries += 1
+                alike = at_cost.get(cost)
+                if alike is None:
+                    at_cost[cost] = [node.index]
+                else:
+                    alike.append(node.index)  # ascending, which is a heap
+        self._heap = list(at_cost)
+        heapq.heapify(self._heap)
 
     def first(self, avoid: frozenset[str]) -> tuple[float, int] | None:
         """The cost and the index of the cheapest node; one of those to avoid only if there is no other."""
-        heap, costs = self._heap, self._costs
+        heap, costs, at_cost = self._heap, self._costs, self._at_cost
         passed: list[tuple[float, int]] = []
         found: tuple[float, int] | None = None
-        while heap:
-            cost, index = heap[0]
-            if costs[index] != cost:
-                heapq.heappop(heap)
-            elif avoid and self._nodes[index].name in avoid:
-                passed.append(heapq.heappop(heap))
+        while heap and found is None:
+            cost = heap[0]
+            alike = at_cost[cost]
+            while alike:
+                index = alike[0]
+                if costs[index] != cost:
+                    heapq.heappop(alike)
+                    self._entries -= 1
+                elif avoid and self._nodes[index].name in avoid:
+                    passed.append((cost, heapq.heappop(alike)))
+                else:
+                    found = (cost, index)
+                    break
             else:
-                found = heap[0]
-                break
-        for entry in passed:
-            heapq.heappush(heap, entry)
-        if found is None and passed:
-            found = passed[0]
-        return found
+                del at_cost[heapq.heappop(heap)]
+        for cost, index in passed:
+            self._put(cost, index)
+        return found if found is not None or not passed else passed[0]
