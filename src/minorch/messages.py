@@ -80,6 +80,8 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
     restart: RestartPolicy | None = None
     restarts: Before | None = None
     """How many restarts in a row led to ``run``, as far as the manager knows; None: it does not say."""
+    may_have_begun: bool = False
+    """Whether a worker said so (:attr:`Observed.may_have_begun`): if it does not run, it must not begin."""
     grace_s: Seconds = 10.0
     """For ``stop``: how long it has before it is killed."""
 
@@ -154,6 +156,9 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc
     handle: Word = ""
     streak: Streak | None = None
     """None: it has not been restarted lately."""
+    may_have_begun: bool = False
+    """Of a task that must begin once at most: that its run begins as soon as the manager is known to have
+    made this durable, or has begun since and nobody saw it."""
 
     def __post_init__(self) -> None:
         if len(self.message) > MAX_TEXT:

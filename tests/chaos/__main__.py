@@ -7,8 +7,8 @@ Prints a table, and exits with 1 if anything was lost, doubled, reported wrongly
 *Recovered* is the time from the fault, with the time that it lasts, until every task of the cycle is over as
 it must be, the service is at its count, both nodes are ready, and nothing runs that should not.  *Lost*: did
 not get done, or is reported otherwise than it was.  *Doubled*: began twice, or ran side by side.  *Given up*:
-ran side by side because the manager had to give a node up, which is allowed.  *Again*: ended well, unseen by
-anybody, and was made again, which cannot be helped.
+ran side by side because the manager had to give a node up, which is allowed.  *Again*: ended well or began,
+unseen by anybody, and was made again, which cannot be helped.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from minorch.ids import RunKey
 from minorch.state.pictures import JobInfo, TaskInfo
 from tests.chaos.faults import FAULTS, UNSEEN
 from tests.chaos.ledger import Verdict, judge, machine_time
-from tests.chaos.load import DOOMED_CODE, REPLICAS, SERVICE, batch, doomed, endless, service
+from tests.chaos.load import DOOMED_CODE, ONCE, REPLICAS, SERVICE, batch, doomed, endless, service
 from tests.chaos.rig import NODES, Rig, Silent
 
 __all__ = ["Campaign", "Outcome", "order", "table"]
@@ -79,7 +79,7 @@ class Campaign:
         recovered_s = machine_time() - began
         infos = [rig.job(job_id) for job_id in (*jobs, SERVICE)]
         tasks = [task for info in infos for task in info.tasks]
-        verdict = self._news(judge(rig.ledger.read(), tasks, rig.losses(), unseen=fault in UNSEEN))
+        verdict = self._news(judge(rig.ledger.read(), tasks, rig.losses(), unseen=fault in UNSEEN, once=ONCE))
         for info in infos[:-1]:
             verdict.lost.extend(ill_ended(info))
         for job_id in jobs:
@@ -93,7 +93,13 @@ class Campaign:
         self._await(lambda: () if rig.job(SERVICE).state.terminal else ("it runs",), "the service stops")
         jobs: Sequence[JobInfo] = rig.ask("jobs")
         verdict = self._news(
-            judge(rig.ledger.read(), [task for job in jobs for task in job.tasks], rig.losses(), unseen=True)
+            judge(
+                rig.ledger.read(),
+                [task for job in jobs for task in job.tasks],
+                rig.losses(),
+                unseen=True,
+                once=ONCE,
+            )
         )
         known = {task.id for job in jobs for task in job.tasks}
         ghosts = [

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -60,7 +60,8 @@ class Verdict(NamedTuple):
     given_up: list[str]
     """Runs that lived side by side because the manager had to give the older one's node up."""
     again: list[str]
-    """Runs that ended well while their end could not be seen, so that they were made again."""
+    """Runs that ended well while their end could not be seen, so that they were made again, and runs that
+    began a second time because their engine died in the middle of their start and forgot it."""
 
     @property
     def faults(self) -> list[str]:
@@ -112,6 +113,7 @@ def judge(
     losses: Sequence[Loss],
     *,
     unseen: bool = False,
+    once: Collection[str] = (),
 ) -> Verdict:
     """Hold what minorch reports of *tasks* against what their *runs* wrote.
 
@@ -119,7 +121,9 @@ def judge(
         runs: everything that was written, of these tasks and of others.
         tasks: what is reported; of a batch job that is over, or of a service.
         losses: when nodes were given up.
-        unseen: whether what happened may have taken ends along, so that a good one was not seen.
+        unseen: whether what happened may have taken ends along, so that a good one was not seen, or a
+            beginning.
+        once: the names of tasks of which no attempt may begin twice even then.
     """
     verdict = Verdict([], [], [], [])
     of_task: dict[str, list[Run]] = defaultdict(list)
@@ -128,7 +132,7 @@ def judge(
     for task in tasks:
         mine = sorted(of_task[task.id], key=lambda run: run.key)
         _judge_result(verdict, task, runs)
-        _judge_starts(verdict, task, mine)
+        _judge_starts(verdict, task, mine, unseen=unseen and task.name not in once)
         _judge_overlaps(verdict, task, mine, losses)
         _judge_repeats(verdict, task, mine, unseen=unseen)
     return verdict
@@ -148,11 +152,15 @@ def _judge_result(verdict: Verdict, task: TaskInfo, runs: Mapping[RunKey, Run]) 
         )
 
 
-def _judge_starts(verdict: Verdict, task: TaskInfo, mine: Iterable[Run]) -> None:
+def _judge_starts(verdict: Verdict, task: TaskInfo, mine: Iterable[Run], *, unseen: bool) -> None:
+    """A run begins once, unless its engine forgot that, which it does once in a fault, and not twice."""
     latest = max((attempt.number for attempt in task.attempts), default=0)
     for run in mine:
         if len(run.starts) > 1:
-            verdict.doubled.append(f"{task.name}: {run.key} began {len(run.starts)} times")
+            excused = unseen and len(run.starts) == 2
+            (verdict.again if excused else verdict.doubled).append(
+                f"{task.name}: {run.key} began {len(run.starts)} times"
+            )
         if run.key.attempt > latest:
             verdict.lost.append(f"{task.name}: {run.key} ran, and only {latest} attempts are known")
 
@@ -161,11 +169,15 @@ def _given_up(task: TaskInfo) -> set[int]:
     return {attempt.number for attempt in task.attempts if attempt.reason is Reason.NODE_LOST}
 
 
+def _in_doubt(task: TaskInfo) -> set[int]:
+    return {attempt.number for attempt in task.attempts if attempt.reason is Reason.EXIT_UNKNOWN}
+
+
 def _judge_repeats(verdict: Verdict, task: TaskInfo, mine: Sequence[Run], *, unseen: bool) -> None:
     """What has ended well is not made again, unless nobody could know."""
     well = [run.key for run in mine if 0 in run.ends]
     for key in well[:-1]:
-        excused = unseen or key.attempt in _given_up(task)
+        excused = unseen or key.attempt in _given_up(task) | _in_doubt(task)
         (verdict.again if excused else verdict.doubled).append(
             f"{task.name}: {key} had ended well, and there was another"
         )

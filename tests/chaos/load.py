@@ -6,12 +6,14 @@ import minorch as mo
 from tests.chaos.ledger import SAY
 from tools import engine
 
-__all__ = ["DOOMED_CODE", "REPLICAS", "SERVICE", "TICK_S", "batch", "doomed", "endless", "service"]
+__all__ = ["DOOMED_CODE", "ONCE", "REPLICAS", "SERVICE", "TICK_S", "batch", "doomed", "endless", "service"]
 
 REPLICAS = 2
 SERVICE = "service"
 TICK_S = 0.2
 DOOMED_CODE = 3
+ONCE = ("once",)
+"""The names of tasks that must begin once at most."""
 _AGAIN = mo.RestartPolicy(mode="on-failure", attempts=None, backoff_s=0.2, max_backoff_s=1.0)
 _ALWAYS = mo.RestartPolicy(mode="always", attempts=None, backoff_s=0.2, max_backoff_s=1.0)
 _TICKING = f"for _i in $(seq $1); do sleep {TICK_S}; say tick; done; say end=0"
@@ -31,9 +33,13 @@ def _task(name: str, script: str, mount: mo.Mount, *words: str, **fields: object
 
 
 def batch(name: str, mount: mo.Mount) -> mo.Job:
-    """Tasks that are to complete, whatever happens; one takes a second, one fails at its first run."""
+    """Tasks that are to complete, whatever happens; one takes a second, one fails at its first run.
+
+    One must begin once at most, each time that its job tries it.
+    """
     stumbles = 'if [ "$MINORCH_ATTEMPT.$MINORCH_RUN" = 1.1 ]; then say end=5; exit 5; fi; say end=0'
     tasks = [
+        _task("once", "say end=0", mount, on_lost="hold", restart=mo.RestartPolicy.never()),
         _task("short", "say end=0", mount),
         _task("long", _TICKING, mount, "6"),
         _task("stumbling", stumbles, mount),

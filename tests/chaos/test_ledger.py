@@ -142,6 +142,16 @@ def test_a_good_end_is_repeated_only_where_it_may_not_have_been_seen(ledger: Led
     assert len(verdict.again) == 1
 
 
+def test_a_second_beginning_is_excused_once_where_the_first_may_not_have_been_seen(ledger: Ledger):
+    write(ledger, "start 1 1 a 1.0", "start 1 1 a 3.0", "end=0 1 1 a 4.0")
+    assert len(verdict_on(ledger, completed()).doubled) == 1
+    unseen = judge(ledger.read(), [completed()], [], unseen=True)
+    assert (unseen.faults, len(unseen.again)) == ([], 1)
+    assert len(judge(ledger.read(), [completed()], [], unseen=True, once=["task"]).doubled) == 1
+    write(ledger, "start 1 1 a 5.0")
+    assert len(judge(ledger.read(), [completed()], [], unseen=True).doubled) == 1
+
+
 def test_a_good_end_on_a_node_that_was_given_up_is_told(ledger: Ledger):
     write(ledger, "start 1 1 a 1.0", "end=0 1 1 a 2.0", "start 2 1 b 6.0", "end=0 2 1 b 8.0")
     verdict = verdict_on(ledger, completed(attempt=2, lost=(1,)), Loss("a", 5.0))

@@ -80,6 +80,10 @@ class Hostile(Conditions):
         options: tuple[Interrupted, ...] = ("started", "created", "dropped")
         return self._random.choice(options)
 
+    def forgets(self, node: str, launch: Launch) -> bool:
+        """Some engines do."""
+        return self._goes_wrong("engine forgets")
+
     def outcome(self, node: str, launch: Launch) -> Outcome:
         """Batch tasks end after a while, one way or another; services now and then."""
         draw = self._random

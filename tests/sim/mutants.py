@@ -28,10 +28,11 @@ from minorch.simulation import ManagerProcess
 from minorch.state.records import AttemptRecord
 from minorch.state.tables import ClusterState
 from minorch.states import AttemptState, Reason
-from minorch.worker.attempt import Phase
+from minorch.worker.attempt import LocalAttempt, Phase
 from minorch.worker.lease import Lease
 from minorch.worker.supervisor import Supervisor
 from minorch.worker.worker import Worker
+from minorch.worker.workload import Workload
 from tests.sim.scenario import draw
 from tests.sim.world import run
 
@@ -240,6 +241,16 @@ def orders_ignore_stops() -> Iterator[Any]:
 
 
 @mutant
+def doubt_not_kept() -> Iterator[Any]:
+    """A worker that starts anew is not told what may have begun before."""
+    yield method(
+        Manager,
+        "_assignment",
+        lambda real: lambda *about: msgspec.structs.replace(real(*about), may_have_begun=False),
+    )
+
+
+@mutant
 def room_given_back_too_early() -> Iterator[Any]:
     """A task's room is free as soon as it is asked to stop."""
 
@@ -385,6 +396,18 @@ def lease_from_receipt() -> Iterator[Any]:
 def not_fenced() -> Iterator[Any]:
     """A worker that is cut off begins what it was told before."""
     yield mock.patch.object(Lease, "over", return_value=False)
+
+
+@mutant
+def once_started_like_the_rest() -> Iterator[Any]:
+    """What must begin once at most is started again when it is not known whether it began."""
+    yield mock.patch.object(LocalAttempt, "once", new=False)
+
+
+@mutant
+def once_begun_before_it_is_durable() -> Iterator[Any]:
+    """A worker begins what must begin once at most when it has told so, and not when the manager knows."""
+    yield method(Workload, "know", lambda real: lambda self, untold: real(self, ()))
 
 
 @mutant

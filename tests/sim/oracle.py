@@ -15,7 +15,7 @@ from minorch.ids import RunKey
 from minorch.manager import Step
 from minorch.manager.invariants import check_desk, check_planner
 from minorch.messages import Assign, Report
-from minorch.model import Job
+from minorch.model import Job, Task
 from minorch.simulation import ManagerProcess, Observer, Run, SimulatedCluster, SimulatedEngine, WorkerProcess
 from minorch.state.events import Event
 from minorch.state.invariants import check_changed, check_invariants, check_stored
@@ -52,7 +52,8 @@ class Oracle(Observer):
         self.checked = 0
         """How many results were compared with what really happened."""
         self.untraceable: set[tuple[str, int]] = set()
-        """Attempts of which somebody removed what there was: nothing tells that they began."""
+        """Attempts of which somebody removed what there was, or which their engine forgot: nothing tells that
+        they began, and they may begin again if they are not of those that begin once at most."""
         self._ended: dict[str, TaskState] = {}
         self._positions: dict[str, tuple[int, int]] = {}
         """By incarnation: the epoch and revision that its worker has applied."""
@@ -390,7 +391,7 @@ class Oracle(Observer):
         self.tell(key.task_id, "run", key[1:], "ends on", engine.node, run.status.exit_code, gone)
         if run in self._live.get(key.task_id, []):
             self._live[key.task_id].remove(run)
-        if run.removed_by == "somebody":
+        if run.removed_by in ("somebody", "engine") and not _once(run.launch.task):
             self.untraceable.add((key.task_id, key.attempt))
 
     @property
@@ -401,6 +402,11 @@ class Oracle(Observer):
     def _require(self, holds: bool, invariant: int, words: str) -> None:
         if not holds:
             raise Violation(f"invariant {invariant}: {words}")
+
+
+def _once(task: Task) -> bool:
+    """Whether each of its attempts begins once at most, whatever happens."""
+    return task.on_lost == "hold" and task.restart is not None and task.restart.mode == "never"
 
 
 BROKEN = (Violation, InvariantError)

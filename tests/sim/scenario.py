@@ -68,6 +68,7 @@ RATES: Final = {
     "slow turn": (0.1, 0.5),
     "engine slow": (0.1, 0.5),
     "engine silent": (0.02, 0.1),
+    "engine forgets": (0.2, 0.8),
     "start refused": (0.05, 0.2),
     "exit unseen": (0.05, 0.3),
     "exit late": (0.1, 0.4),

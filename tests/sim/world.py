@@ -258,6 +258,8 @@ class World:
         apart = Affinity.apart(
             task=name, weight=None if self.scenario.nodes > 2 and dice.random() < 0.5 else 7
         )
+        once = dice.random() < 0.2  # see LocalAttempt.once
+        policies = (None, RestartPolicy.on_failure(2), RestartPolicy.always(1), RestartPolicy.never())
         return Task(
             name,
             command=["x"],
@@ -265,10 +267,8 @@ class World:
             after=after,
             completions=dice.choice((1, 1, 2, 3)) if kind == "batch" else 1,
             replicas=dice.choice((1, 2)) if kind == "service" else 1,
-            restart=dice.choice(
-                (None, RestartPolicy.on_failure(2), RestartPolicy.always(1), RestartPolicy.never())
-            ),
-            on_lost=dice.choice(("replace", "hold")),
+            restart=RestartPolicy.never() if once else dice.choice(policies),
+            on_lost="hold" if once else dice.choice(("replace", "hold")),
             stop_grace_s=dice.choice((0.0, 2.0)),
             labels={"kind": kind},
             health=HealthCheck.tcp(80, interval_s=2, threshold=2) if dice.random() < 0.2 else None,

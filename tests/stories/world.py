@@ -96,6 +96,8 @@ class Machine:
         self.slow = False
         """Starts are answered only by :meth:`answer_starts`."""
         self.refuse: Answer | None = None
+        self.removal_fails = ""
+        """Why nothing can be removed; empty: everything can."""
         self.healthy: Callable[[RunKey], bool] | None = None
         """How health checks are answered; None: only the story does."""
         self.fact_delay_s: Callable[[], float] = lambda: 0.0
@@ -186,8 +188,8 @@ class Machine:
 
     def _remove(self, key: RunKey) -> None:
         status = self.runs.get(key)
-        if status is not None and status.phase == "running":
-            self.tell(Removed(key=key, error="it still runs"))
+        if status is not None and (self.removal_fails or status.phase == "running"):
+            self.tell(Removed(key=key, error=self.removal_fails or "it still runs"))
             return
         self.runs.pop(key, None)
         self.tell(Removed(key=key))

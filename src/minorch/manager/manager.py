@@ -342,6 +342,7 @@ class Manager:
             task=spec,
             restart=entry.policies[task.position],
             restarts=task.restarts_made,
+            may_have_begun=current.may_have_begun,
             grace_s=spec.stop_grace_s,
         )
 

@@ -104,7 +104,12 @@ def _merge(desk: Desk, task: TaskRecord, observed: Observed, now: float, *, told
         told: whether the worker was told what it should have, and so how often its runs were restarted.
     """
     attempt = task.attempts[-1]
-    if attempt.state.terminal or observed.progress < attempt.progress or _contradicts_itself(observed):
+    if attempt.state.terminal or _contradicts_itself(observed):
+        return
+    if observed.may_have_begun and not attempt.may_have_begun:
+        attempt.may_have_begun = True
+        desk.state.touch(task)
+    if observed.progress < attempt.progress:
         return
     restarted = attempt.run and observed.run > attempt.run
     if told:

@@ -128,7 +128,11 @@ class Task(Named, frozen=True, kw_only=True):
     stop_grace_s: float = 10.0
     """How long it has to end by itself when stopped, before it is killed."""
     on_lost: OnLost = "replace"
-    """When its node is lost: place it anew, or hold it for the node's return (it never runs twice)."""
+    """When its node is lost: place it anew, or hold it for the node's return: it never runs side by side.
+
+    With ``restart=RestartPolicy.never()``, ``hold`` also means that none of its attempts ever begins twice,
+    whatever is lost: it begins when the manager has made durable that it may, and where nobody knows whether
+    it did it is over with ``exit_unknown``."""
     after: Sequence[str] = ()
     """Tasks of the same job that must have completed first."""
     completions: int = 1

@@ -86,6 +86,10 @@ class Conditions:
         """What becomes of a start that is under way when its worker dies."""
         return "started"
 
+    def forgets(self, node: str, launch: Launch) -> bool:
+        """Whether a start that is under way when its engine dies is carried out and then forgotten."""
+        return False
+
     def outcome(self, node: str, launch: Launch) -> Outcome:
         """How a run goes that begins now."""
         return Outcome()

@@ -57,7 +57,8 @@ class Run:
         """In true time."""
         self.ended_at: float | None = None
         self.removed_by: str | None = None
-        """Who removed what was left of it: ``worker``, or ``somebody``; None: it is still there."""
+        """Who removed what was left of it: ``worker``, ``somebody``, or an ``engine`` that forgot that it had
+        begun; None: it is still there."""
 
     @property
     def live(self) -> bool:
@@ -308,10 +309,24 @@ class SimulatedEngine:
         """Answer nothing from now on; with *runs_end*, what runs is killed, and nothing more begins."""
         self.up = False
         if runs_end:
+            under_way = [launch for launch, _ in self._starting.values() if launch is not None]
             for key in self._starting:
                 self._starting[key] = (None, False)
+            for launch in under_way:
+                if launch.key not in self.truth and self._conditions.forgets(self.node, launch):
+                    self._begin_and_forget(launch)
             for key in self.live:
                 self.end(key, _KILLED, Reason.KILLED)
+
+    def _begin_and_forget(self, launch: Launch) -> None:
+        """As engines do that are killed between a program's start and the note of it (measured)."""
+        key, now = launch.key, self._agenda.now
+        status = RunStatus(key=key, phase="running", started_at=self._clock())
+        run = self.truth[key] = Run(launch, status, Outcome(None), now)
+        self._observer.run_began(self, run)
+        run.ended_at, run.removed_by = now, "engine"
+        self.there[key] = RunStatus(key=key, phase="created")
+        self._observer.run_ended(self, run)
 
     def come_up(self) -> None:
         """Answer again; the worker knows that it may have missed something."""

@@ -57,6 +57,8 @@ class AttemptRecord(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     state: AttemptState = AttemptState.SCHEDULED
     run: int = 0
     """The latest run known to have begun; 0: none yet."""
+    may_have_begun: bool = False
+    """Whether its worker said that its run is about to begin; it says so of what must begin once at most."""
     reason: Reason | None = None
     exit_code: int | None = None
     message: str = ""

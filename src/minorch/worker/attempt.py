@@ -54,6 +54,8 @@ class LocalAttempt:
         "last_exit_code",
         "leftovers",
         "made",
+        "may_begin",
+        "may_have_begun",
         "message",
         "phase",
         "ports",
@@ -86,6 +88,10 @@ class LocalAttempt:
         """The latest run that is known to have begun."""
         self.made = False
         """Whether something of the run is there, not seen to run, whose start may be under way."""
+        self.may_have_begun = False
+        """Whether the manager is told that it may have; see :attr:`once`."""
+        self.may_begin = False
+        """Whether the manager has made that durable."""
         self.phase = Phase.WAITING
         self.status: RunStatus | None = None
         """For ADOPTED: how it was found."""
@@ -100,7 +106,8 @@ class LocalAttempt:
         self.steady_timed = False
         """Whether it will be looked at for that; one look ahead is enough however often it is restarted."""
         self.seen_at = 0
-        """How many listings had been asked for when this run was seen to have started."""
+        """How many listings had been asked for when this run was seen to have started, or it was not known
+        whether it had."""
         self.killing = False
         """Whether it was asked to end, by the manager or by its health check, and must be killed next."""
         self.unhealthy = False
@@ -129,6 +136,22 @@ class LocalAttempt:
         """The run that is meant."""
         return RunKey(self.task_id, self.attempt, self.run)
 
+    @property
+    def once(self) -> bool:
+        """Whether it must begin once at most: it is to wait for a lost node, and is never restarted.
+
+        The manager has to know before it is started that it may have begun, and it is started by one call to
+        the runtime.  If that is not answered, or the worker dies over it, it may have begun, and is over.
+        """
+        entry = self.assignment
+        return (
+            entry is not None
+            and entry.task is not None
+            and entry.restart is not None
+            and entry.task.on_lost == "hold"
+            and entry.restart.mode == "never"
+        )
+
     def observed(self) -> Observed:
         """What is told to the manager."""
         return Observed(
@@ -146,6 +169,7 @@ class LocalAttempt:
             ports=self.ports,
             handle=self.handle,
             streak=self._streak(),
+            may_have_begun=self.may_have_begun,
         )
 
     def _streak(self) -> Streak | None:

@@ -69,6 +69,7 @@ class Supervisor(Workload):
         if entry.restarts is not None:
             local.restarts = entry.restarts
         local.state = AttemptState.RUNNING if entry.run else AttemptState.SCHEDULED
+        local.may_have_begun = entry.may_have_begun
         self.attempts[local.id] = local
         self._note(local)
         if entry.desired == "stop":
@@ -78,6 +79,8 @@ class Supervisor(Workload):
             )
         elif entry.run:
             self._run_over(local, None, Reason.VANISHED, "it is gone, with how it ended", now)
+        elif entry.may_have_begun:
+            self._in_doubt(local, now)
         else:
             self._waiting[local.id] = None
         return local
@@ -93,6 +96,8 @@ class Supervisor(Workload):
         elif local.phase is Phase.RUNNING:
             self._plan_probe(local, now)
             self._plan_reset(local, now)
+        elif local.phase is Phase.WAITING and entry is not None and entry.may_have_begun:
+            self._in_doubt(local, now)
         elif local.phase is Phase.WAITING:
             self._waiting[local.id] = None
 
@@ -117,10 +122,10 @@ class Supervisor(Workload):
     def _end_it(self, local: LocalAttempt, now: float) -> None:
         match local.phase:
             case Phase.WAITING if local.made:
-                self._waiting.pop(local.id, None)
+                self._no_turn(local)
                 self._clear(local)
             case Phase.WAITING | Phase.BACKOFF:
-                self._waiting.pop(local.id, None)
+                self._no_turn(local)
                 self._finish(local, AttemptState.STOPPED, Reason.STOPPED, local.exit_code, "", now)
             case Phase.ADOPTED:
                 status = local.status
@@ -132,6 +137,10 @@ class Supervisor(Workload):
                 self._terminate(local, now)
             case _:
                 pass  # UNKNOWN: when the engine answers; OVER, REMOVING: nothing runs
+
+    def _no_turn(self, local: LocalAttempt) -> None:
+        self._waiting.pop(local.id, None)
+        self.announced.pop(local.id, None)
 
     def _clear(self, local: LocalAttempt) -> None:
         """Remove what was made of a run, or an engine that was asked long ago might start it yet."""
@@ -171,7 +180,7 @@ class Supervisor(Workload):
 
     def _began(self, local: LocalAttempt, status: RunStatus, now: float) -> None:
         self._starting.discard(local.key)
-        self._waiting.pop(local.id, None)
+        self._no_turn(local)
         local.phase = Phase.RUNNING
         local.state = AttemptState.RUNNING
         local.begun = local.run
@@ -259,6 +268,7 @@ class Supervisor(Workload):
         if local.phase is Phase.STARTING:
             self._starting.discard(key)
             local.phase = Phase.UNKNOWN
+            local.seen_at = self.asked
         elif local.phase is Phase.REMOVING:
             local.phase = Phase.OVER
             self._wake(local, now + self._config.kill_every_s)
@@ -276,6 +286,9 @@ class Supervisor(Workload):
         if local.phase is Phase.CLEARING:
             if error:
                 self._wake(local, now + self._config.kill_every_s)
+            elif local.desired == "run":
+                local.made = False
+                self._in_doubt(local, now)
             else:
                 self._finish(local, AttemptState.STOPPED, Reason.STOPPED, None, "", now)
         elif error:
@@ -294,10 +307,10 @@ class Supervisor(Workload):
             local = self._local(status.key)
             if local is None:
                 self._clear_away(status)
-            else:
+            elif status.phase != "created" or not _too_early(local, asked):
                 self.saw(status, now)
         for local in list(self.attempts.values()):
-            if local.key in there:
+            if local.key in there or _too_early(local, asked):
                 continue
             if local.phase is Phase.UNKNOWN:
                 self._retry_start(local, now)
@@ -306,13 +319,23 @@ class Supervisor(Workload):
                 self._run_over(local, None, Reason.VANISHED, "it was removed by somebody else", now)
 
     def _retry_start(self, local: LocalAttempt, now: float) -> None:
-        if local.desired == "run":
+        if local.desired == "run" and local.once:
+            self._in_doubt(local, now)
+        elif local.desired == "run":
             local.phase = Phase.WAITING
             self._waiting[local.id] = None
         elif local.made:
             self._clear(local)
         else:
             self._finish(local, AttemptState.STOPPED, Reason.STOPPED, None, "", now)
+
+    def _in_doubt(self, local: LocalAttempt, now: float) -> None:
+        """It may have begun and must not begin again: it is over, once nothing of it is left to start."""
+        if local.made:
+            self._clear(local)
+        else:
+            words = "nobody knows whether it began, and it must not begin twice"
+            self._run_over(local, None, Reason.EXIT_UNKNOWN, words, now)
 
     def _clear_away(self, status: RunStatus) -> None:
         """End and remove a run of ours that is none of an attempt's present run."""
@@ -498,6 +521,11 @@ class Supervisor(Workload):
     def abandon(self, local: LocalAttempt, at: float) -> None:
         """Forget an attempt that no manager names, unless one does until then."""
         self._wake(local, at)
+
+
+def _too_early(local: LocalAttempt, asked: int) -> bool:
+    """Whether a listing may tell of the time before a start that was not answered, and is not repeated."""
+    return local.phase is Phase.UNKNOWN and local.once and local.seen_at >= asked
 
 
 def _policy(local: LocalAttempt) -> RestartPolicy:

@@ -194,6 +194,8 @@ class Worker:
             self._attempts.actions.append(ListRuns(asked=self._attempts.asked))
         self._check_lease(now)
         self._attempts.work_off(engine_ok=self._engine_ok, fenced=self._fenced)
+        if self._attempts.announced.keys() & self._attempts.changed.keys():
+            self._report_due = self._renew_due = True  # they wait for the answer
         actions = tuple(self._attempts.actions)
         self._attempts.actions.clear()
         report = self._report(now) if self._may_report(now) else None
@@ -207,6 +209,7 @@ class Worker:
 
     def _take(self, assign: Assign, now: float) -> None:
         self._unheard = {key: told for key, told in self._unheard.items() if told > assign.heard}
+        self._attempts.know(self._unheard)
         self._follow(assign, now)
         if assign.epoch == self._epoch and assign.revision <= self._revision:
             # Else something is missing, perhaps that what waits here was placed elsewhere meanwhile.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from minorch.contracts import Launch, Owner
 from minorch.ids import RunKey
 from minorch.states import AttemptState
@@ -29,6 +31,8 @@ class Workload:
         self.changed: dict[str, None] = {}
         """Ids of attempts of which there is news."""
         self._waiting: dict[str, None] = {}
+        self.announced: dict[str, None] = {}
+        """Ids of attempts that wait until the manager knows that they may have begun."""
         self._starting: set[RunKey] = set()
         self._to_remove: dict[str, None] = {}
         self._removing: set[RunKey] = set()
@@ -38,7 +42,7 @@ class Workload:
     @property
     def unbegun(self) -> bool:
         """Whether anything waits to be started or is being started."""
-        return bool(self._waiting or self._starting)
+        return bool(self._waiting or self.announced or self._starting)
 
     def call_off(self) -> None:
         """Have nothing start that never ran; it waits again once that is answered."""
@@ -60,11 +64,23 @@ class Workload:
             if local is None:
                 break
             del self._waiting[local.id]
-            self._start(local)
+            if local.once and not local.may_begin:
+                local.may_have_begun = True
+                self.announced[local.id] = None
+                self._note(local)
+            else:
+                self._start(local)
         while engine_ok and self._to_remove and len(self._removing) < self._config.max_removing:
             local = self.attempts[next(iter(self._to_remove))]
             del self._to_remove[local.id]
             self._remove(local)
+
+    def know(self, untold: Container[str]) -> None:
+        """Take note that the manager has made durable what it was told of all attempts but those."""
+        for attempt_id in [key for key in self.announced if key not in untold and key not in self.changed]:
+            del self.announced[attempt_id]
+            self.attempts[attempt_id].may_begin = True
+            self._waiting[attempt_id] = None
 
     def _next(self, *, fenced: bool) -> LocalAttempt | None:
         """Whose turn to be started it is; None: nobody's."""
