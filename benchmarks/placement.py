@@ -30,7 +30,8 @@ The figures:
     tasks/s: so many tasks of one shape, which have a constraint, placed in one ``make_plan`` over 10,000
     nodes, the making of the index included.
 ``100,000 by 100 nodes``
-    decisions/s by index on the largest cluster by those on the smallest, in short turns one after the other.
+    decisions/s by index on the largest cluster by those on the smallest, in short turns one after the other,
+    with one shape and with ``--shapes``.
 ``build, s``, ``index, bytes/node``
     with the first strategy, at the largest size: to look at all nodes for all shapes, and what that and the
     board hold then, with the views left out, by tracemalloc in a run of its own.
@@ -332,7 +333,7 @@ def measure(options: argparse.Namespace, say: Callable[[str], None]) -> tuple[Fi
     pairs = [(nodes, options.shapes) for nodes in options.nodes]
     if options.one_shape_at:
         pairs += [(options.one_shape_at, 1)]
-    rows, settings = [], dict[int, Setting]()
+    rows = []
     about: Figures = {
         "live tasks/node": options.live,
         "decisions": options.decisions,
@@ -340,8 +341,6 @@ def measure(options: argparse.Namespace, say: Callable[[str], None]) -> tuple[Fi
     }
     for nodes, shapes in pairs:
         setting = Setting(nodes, shapes, options.live)
-        if shapes == options.shapes:
-            settings[nodes] = setting
         for name in options.strategies:
             rows.append(compare(options, setting, name))
             say(", ".join(f"{key} {value}" for key, value in rows[-1].items()))
@@ -351,12 +350,13 @@ def measure(options: argparse.Namespace, say: Callable[[str], None]) -> tuple[Fi
     if options.batch:
         about |= dict(batch(options.batch_nodes, options.batch, options.strategies))
     least, most = min(options.nodes), max(options.nodes)
-    for name in options.strategies if least < most else ():
-        small, large, ratio = grown(
-            settings[least], settings[most], STRATEGIES[name], rounds=options.pairs, most=TURN * 20
-        )
-        about[f"{name}: {most:,} by {least:,} nodes"] = ratio
-        say(f"{name}: {large:,.0f}/s at {most:,} nodes by {small:,.0f}/s at {least:,}: {ratio:.2f}")
+    for shapes in sorted({1, options.shapes}) if least < most else ():
+        ends = Setting(least, shapes, options.live), Setting(most, shapes, options.live)
+        for name in options.strategies:
+            small, large, ratio = grown(*ends, STRATEGIES[name], rounds=options.pairs, most=20 * TURN)
+            words = f"{name}, {shapes} shapes, {most:,} by {least:,} nodes"
+            about[words] = ratio
+            say(f"{words}: {large:,.0f}/s by {small:,.0f}/s: {ratio:.2f}")
     return about, rows
 
 
