@@ -155,6 +155,7 @@ class Oracle(Observer):
                 assert isinstance(record, Job)
                 self.specs[key] = record
         for event in events:
+            self.moves += event.kind == "task_moving"
             self._require(event.number == self.events + 1, 10, f"event {event.number} follows {self.events}")
             self.events = event.number
             self.tell(event.task_id, "committed:", event)

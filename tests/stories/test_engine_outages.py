@@ -39,6 +39,18 @@ def test_a_run_that_was_taken_for_gone_and_reappears_before_its_restart_is_kille
     assert a.live == []
 
 
+def test_what_an_old_request_makes_in_the_place_of_what_ran_is_not_taken_for_it():
+    world = World("a")
+    world.submit(sleeper(restart=RestartPolicy.on_failure(1, backoff_s=1.0)))
+    a = world.where()
+    (key,) = a.live
+    a.vanish(key)
+    a.runs[key] = RunStatus(key=key, phase="created")
+    world.pass_time(70)
+    assert [run.run for run in a.live] == [2]
+    assert key not in a.runs
+
+
 def test_an_engine_that_is_down_for_long_is_not_asked_ever_more_often():
     world = World("a")
     a = world.machines["a"]

@@ -22,6 +22,9 @@ class ManagerConfig(msgspec.Struct, frozen=True, kw_only=True):
     """A worker that has not applied what it was sent for so long is told everything again."""
     full_every_s: float = 60.0
     """How often a worker is told everything, whether it seems to need it or not."""
+    engine_patience_s: float = 60.0
+    """When a node's engine has not answered, or has hung over starts, for so long, what has not begun there
+    is placed elsewhere, if another node is ready."""
     max_lost: int = 20
     """How many attempts of one task may be lost with their nodes, in a row, before it fails."""
     lost_reset_s: float = 3600.0
@@ -62,5 +65,5 @@ class ManagerConfig(msgspec.Struct, frozen=True, kw_only=True):
         for field in self.__struct_fields__:
             if field == "preemption":
                 continue
-            least = 0.01 if field in ("lease_s", "resend_s", "full_every_s") else 0
+            least = 0.01 if field in ("lease_s", "resend_s", "full_every_s", "engine_patience_s") else 0
             require_number(getattr(self, field), f"$.{field}", least=least, most=1e12)

@@ -182,6 +182,8 @@ class Manager:
             match timer:
                 case ("lease", name):
                     self._check_lease(desk.state.nodes[name], now)
+                case ("engine", name):
+                    self._check_engine(desk.state.nodes[name], now)
                 case ("deadline", job_id):
                     lifecycle.stop_job(desk, desk.state.jobs[job_id], Reason.DEADLINE, now)
                 case ("leases over", _):
@@ -303,6 +305,20 @@ class Manager:
             task = desk.state.tasks[task_id]
             if task.ending is not None or desk.state.spec(task).on_lost == "replace":
                 lifecycle.lose_attempt(desk, task, f"node {record.node.name} was {words}", now)
+
+    def _check_engine(self, entry: NodeEntry, now: float) -> None:
+        """Take away what has not begun where the engine has been no good for long, if another node is."""
+        desk, failed_at = self._desk, entry.engine_failed_at
+        if failed_at is None:
+            return
+        patience_s = desk.config.engine_patience_s
+        if now < failed_at + patience_s:  # it had answered meanwhile, and this is from before
+            return
+        desk.timers.add(now + patience_s, "engine", entry.record.node.name)
+        if any(other.ready and not other.record.cordoned for other in desk.state.nodes.values()):
+            for task in [desk.state.tasks[task_id] for task_id in entry.live]:
+                if task.live is not None and not task.live.run and not task.live.may_have_begun:
+                    lifecycle.move_away(desk, task, now)
 
     def _dispatch(self, now: float) -> Sequence[Assign]:
         desk = self._desk

@@ -67,6 +67,11 @@ def _absorb_node(desk: Desk, known: NodeEntry | None, report: Report, now: float
         desk.state.log(kind, now, node=report.worker, detail=report.engine_message)
         desk.state.changed_nodes[report.worker] = None
     node.engine_ok, node.engine_message = report.engine_ok, report.engine_message
+    if report.engine_ok:
+        node.engine_failed_at = None
+    elif node.engine_failed_at is None:
+        node.engine_failed_at = now
+        desk.timers.add(now + desk.config.engine_patience_s, "engine", report.worker)
     if report.stats is not None and report.stats != node.stats:
         node.stats = report.stats
         desk.state.changed_nodes[report.worker] = None

@@ -121,6 +121,7 @@ class NodeEntry:
     """A node's record, with what its tasks reserve and what was last measured."""
 
     __slots__ = (
+        "engine_failed_at",
         "engine_message",
         "engine_ok",
         "groups",
@@ -147,6 +148,8 @@ class NodeEntry:
         self.engine_ok = False
         """Whether its engine answers; not before the worker has said so."""
         self.engine_message = "not heard of yet"
+        self.engine_failed_at: float | None = None
+        """Since when its worker has said that it does not; None: it has not said so."""
 
     def copy(self) -> NodeEntry:
         """An entry of the same node that can be changed by itself."""

@@ -181,6 +181,7 @@ class Supervisor(Workload):
     def _began(self, local: LocalAttempt, status: RunStatus, now: float) -> None:
         self._starting.discard(local.key)
         self._no_turn(local)
+        self.some_began = True
         local.phase = Phase.RUNNING
         local.state = AttemptState.RUNNING
         local.begun = local.run
@@ -303,8 +304,10 @@ class Supervisor(Workload):
         """All runs that the runtime has: what is missing has vanished, what nobody wants is removed."""
         there: set[RunKey] = set()
         for status in statuses:
-            there.add(status.key)
             local = self._local(status.key)
+            if local is not None and local.phase is Phase.RUNNING and status.phase == "created":
+                continue  # what ran is gone, and an old request has made this in its place
+            there.add(status.key)
             if local is None:
                 self._clear_away(status)
             elif status.phase != "created" or not _too_early(local, asked):

@@ -19,6 +19,7 @@ from minorch.model import Node, NodeStats, TaskStats
 from minorch.state.timers import Timers
 from minorch.worker.actions import Action, ListRuns, Sample
 from minorch.worker.attempt import Phase
+from minorch.worker.breaker import Breaker
 from minorch.worker.config import WorkerConfig
 from minorch.worker.facts import (
     Cancelled,
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 __all__ = ["Worker", "WorkerStep"]
 
 _LONGEST_RETRY_S = 30.0
+_LONGEST_DOUBT_S = 120.0
+_HANGS = "it answers questions, and did not answer when it was to start something"
 
 
 class WorkerStep(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,6 +90,9 @@ class Worker:
         self._epoch = self._revision = 0
         self._held_back: list[Assign] | None = []
         """Orders that arrived before the runtime's runs were known; None: they are known."""
+        self._breaker = Breaker(self._config.retry_s, _LONGEST_DOUBT_S)
+        self._told_ok = False
+        """Whether the manager was last told that the engine is to be counted on."""
         self._lease = Lease()
         self._fenced = True
         self._renew_due = False
@@ -162,8 +168,11 @@ class Worker:
             case Progressed():
                 attempts.progressed(fact.key, fact.words)
             case Refused():
+                self._breaker.answered()
                 attempts.refused(fact.key, fact.reason, fact.message, fact.exit_code, now)
             case Cancelled():
+                if self._breaker.doubtful:  # for all the time that it had, it was not answered
+                    self._hung(now)
                 attempts.cancelled(fact.key, now)
             case Removed():
                 attempts.removed(fact.key, fact.error, now)
@@ -182,6 +191,9 @@ class Worker:
                 self._task_stats = {key.task_id: stats for key, stats in fact.tasks.items()}
             case _:
                 assert_never(fact)
+        if attempts.some_began:
+            attempts.some_began = False
+            self._breaker.answered()
 
     def settle(self, now: float) -> WorkerStep:
         """Do what has come due and say what the driver has to do."""
@@ -193,11 +205,13 @@ class Worker:
             self._attempts.asked += 1
             self._attempts.actions.append(ListRuns(asked=self._attempts.asked))
         self._check_lease(now)
-        self._attempts.work_off(engine_ok=self._engine_ok, fenced=self._fenced)
+        most = self._breaker.lets_through(self._config.max_starting, now)
+        self._attempts.work_off(engine_ok=self._engine_ok, most_starting=most, fenced=self._fenced)
         if self._attempts.announced.keys() & self._attempts.changed.keys():
             self._report_due = self._renew_due = True  # they wait for the answer
         actions = tuple(self._attempts.actions)
         self._attempts.actions.clear()
+        self._report_due = self._report_due or self._told_ok is not self._counts_on_engine(now)
         report = self._report(now) if self._may_report(now) else None
         deadline = self._timers.next()
         assert deadline is not None  # the heartbeat is always among them
@@ -274,6 +288,8 @@ class Worker:
         if fact.key is None:
             self._listing = False
         else:
+            if self._attempts.is_starting(fact.key):
+                self._hung(now)
             self._attempts.unreachable(fact.key, now)
         self._report_due = self._report_due or self._engine_ok or self._engine_message != fact.message
         if not self._retrying:
@@ -281,6 +297,11 @@ class Worker:
             self._timers.add(now + self._retry_s, "list")
             self._retry_s = min(_LONGEST_RETRY_S, 2 * self._retry_s)
         self._engine_ok, self._engine_message = False, fact.message
+
+    def _hung(self, now: float) -> None:
+        """A start was not answered."""
+        if self._breaker.unanswered(now):
+            self._timers.add(self._breaker.open_until, "breaker")
 
     def _on_timer(self, timer: tuple[str, str], now: float) -> None:
         match timer:
@@ -298,12 +319,23 @@ class Worker:
                 self._timers.add(now + self._config.relist_s, "relist")
             case ("report", _):
                 self._report_timed = False  # settle sees to the rest
+            case ("breaker", _):
+                pass  # settle sees to it
             case ("list", _):
                 self._list_due, self._retrying = True, False
             case ("steady", attempt_id):
                 self._attempts.look_whether_steady(attempt_id, now)
             case _:
                 self._attempts.wake(timer[1], now)
+
+    def _counts_on_engine(self, now: float) -> bool:
+        """Whether more may be placed here: the engine answers, and is not seen to hang over starts.
+
+        Once it did, what waits here is used to find out; only if nothing does, something new is.
+        """
+        if not self._engine_ok or not self._breaker.doubtful:
+            return self._engine_ok
+        return now >= self._breaker.open_until and not self._attempts.has_starts
 
     def _may_report(self, now: float) -> bool:
         """Whether there is news, and the last report is long enough ago; if not, it is asked again then."""
@@ -330,6 +362,8 @@ class Worker:
         self._attempts.changed.clear()
         task_stats = tuple(self._task_stats.items())
         self._task_stats = {}
+        self._told_ok = self._counts_on_engine(now)
+        hangs = self._engine_ok and not self._told_ok
         return Report(
             cluster_id=self._cluster_id,
             worker=self.node.name,
@@ -342,8 +376,8 @@ class Worker:
             observed=tuple(attempts[key].observed() for key in self._unheard),
             stats=self._stats,
             task_stats=task_stats,
-            engine_ok=self._engine_ok,
-            engine_message=self._engine_message,
+            engine_ok=self._told_ok,
+            engine_message=_HANGS if hangs else self._engine_message,
             renew=renew,
         )
 

@@ -34,8 +34,20 @@ class Workload:
         self.announced: dict[str, None] = {}
         """Ids of attempts that wait until the manager knows that they may have begun."""
         self._starting: set[RunKey] = set()
+        self.some_began = False
+        """Whether a run was seen that was not known to have begun; whoever asked for it puts it back."""
         self._to_remove: dict[str, None] = {}
         self._removing: set[RunKey] = set()
+
+    def is_starting(self, key: RunKey) -> bool:
+        """Whether the runtime was asked to start a run and has not answered."""
+        return key in self._starting
+
+    @property
+    def has_starts(self) -> bool:
+        """Whether any start waits or is under way, or nobody knows what came of it."""
+        unknown = (local.phase is Phase.UNKNOWN for local in self.attempts.values())
+        return self.unbegun or any(unknown)
 
     # -- the lease ----------------------------------------------------------------------------
 
@@ -52,14 +64,15 @@ class Workload:
 
     # -- the end of every turn ----------------------------------------------------------------
 
-    def work_off(self, *, engine_ok: bool, fenced: bool = False) -> None:
+    def work_off(self, *, engine_ok: bool, most_starting: int, fenced: bool = False) -> None:
         """Start and remove as many as may be in the runtime's hands at once.
 
         Args:
             engine_ok: whether the runtime answers; if not, nothing is done.
+            most_starting: how many may be being started at the same time.
             fenced: start only what has run before.
         """
-        while engine_ok and len(self._starting) < self._config.max_starting:
+        while engine_ok and len(self._starting) < most_starting:
             local = self._next(fenced=fenced)
             if local is None:
                 break
