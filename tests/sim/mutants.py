@@ -1,6 +1,6 @@
 """Bugs of the protocol, put in on purpose: a simulator that does not find them proves nothing.
 
-    python -m tests.sim.mutants [NAME ...] [--seeds 150] [--per-seed 4000]
+    python -m tests.sim.mutants [NAME ...] [--seeds 600] [--per-seed 4000]
 
 Each is a patch of the code under test, made for as long as a world lasts.  It is played on one seed after the
 other until something breaks.
@@ -593,7 +593,7 @@ def main(arguments: list[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help="all if none is given")
-    parser.add_argument("--seeds", type=int, default=150, help="so many are played at most")
+    parser.add_argument("--seeds", type=int, default=600, help="so many are played at most")
     parser.add_argument("--per-seed", type=int, default=4000)
     parser.add_argument("--jobs", type=int, default=multiprocessing.cpu_count())
     options = parser.parse_args(arguments)

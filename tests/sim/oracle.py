@@ -7,6 +7,7 @@ manager that is under test.
 from __future__ import annotations
 
 import zlib
+from collections import Counter
 from collections.abc import Sequence
 
 from minorch.contracts import Change
@@ -27,6 +28,7 @@ __all__ = ["Oracle", "Violation"]
 
 _EVERY_FULL = 40
 _EVERY_STORED = 150
+_MOVES = ("task_moving", "task_preempted")
 _ENDS = ("task_completed", "task_failed", "task_stopped")
 
 
@@ -55,6 +57,8 @@ class Oracle(Observer):
         """Attempts of which somebody removed what there was, or which their engine forgot: nothing tells that
         they began, and they may begin again if they are not of those that begin once at most."""
         self._ended: dict[str, TaskState] = {}
+        self._moves: Counter[str] = Counter()
+        """How often each task was moved, for whatever reason, which costs it nothing."""
         self._positions: dict[str, tuple[int, int]] = {}
         """By incarnation: the epoch and revision that its worker has applied."""
         self._sequences: dict[str, int] = {}
@@ -155,7 +159,8 @@ class Oracle(Observer):
                 assert isinstance(record, Job)
                 self.specs[key] = record
         for event in events:
-            self.moves += event.kind == "task_moving"
+            if event.kind in _MOVES:
+                self._moves[event.task_id] += 1
             self._require(event.number == self.events + 1, 10, f"event {event.number} follows {self.events}")
             self.events = event.number
             self.tell(event.task_id, "committed:", event)
@@ -226,13 +231,8 @@ class Oracle(Observer):
             self._require(task.ending is not None, 8, f"stopped unasked: {task}")
         job = self.specs.get(task.job_id)
         if job is not None and task.attempts:
-            preempted = self.cluster.manager_config.preemption
-            most = 1 + job.retries + self.cluster.manager_config.max_lost + 1
-            moved = preempted or self.moves > 0
-            self._require(moved or task.attempt <= most, 6, f"{task.attempt} attempts: {task}")
-
-    moves = 0
-    """How often somebody had tasks moved."""
+            most = 1 + job.retries + self.cluster.manager_config.max_lost + 1 + self._moves[task.id]
+            self._require(task.attempt <= most, 6, f"{task.attempt} attempts: {task}")
 
     def _check_result(self, task: TaskRecord, attempt: AttemptRecord) -> None:
         """7: what is told of an attempt is what happened to the last run of it that really began."""

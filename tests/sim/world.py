@@ -182,7 +182,6 @@ class World:
                 cordoned = op.kind == "cordon"
                 manager.call(lambda m, now: m.cordon(worker.name, now, cordoned=cordoned))
             case "drain":
-                self.oracle.moves += 1
                 manager.call(lambda m, now: m.drain(worker.name, now))
             case _:
                 pass  # it is so already
@@ -211,7 +210,6 @@ class World:
             case "release":
                 manager.call(lambda m, now: m.release(task.job_id, now))
             case _:
-                self.oracle.moves += 1
                 manager.call(lambda m, now: m.move(task.id, now))
 
     # -- work ---------------------------------------------------------------------------------
