@@ -156,6 +156,8 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc
     handle: Word = ""
     streak: Streak | None = None
     """None: it has not been restarted lately."""
+    hung: bool = False
+    """Whether it has not begun, and the engine did not answer when it was to start it."""
     may_have_begun: bool = False
     """Of a task that must begin once at most: that its run begins as soon as the manager is known to have
     made this durable, or has begun since and nobody saw it."""

@@ -64,7 +64,8 @@ def test_it_does_not_keep_its_place(world: World, hung: Machine):
 
 def test_it_is_told_that_it_hangs_until_it_answers(world: World, hung: Machine):
     world.submit(Job("job", [sleeper(replicas=4, restart=RestartPolicy.always())], kind="service"))
-    pass_time(world, hung, 40.0)
+    pass_time(world, hung, 3 * CALL_S)
+    world.pass_time(1.5)
     assert ready(world) == (False, "it answers questions, and did not answer when it was to start something")
     assert "engine_unavailable" in world.kinds()
     recover(hung)
@@ -177,3 +178,67 @@ def test_an_engine_that_came_back_and_went_again_is_given_its_time_anew():
     assert "task_moving" not in world.kinds()
     world.pass_time(50.0)
     assert "task_moving" in world.kinds()
+
+
+def test_what_hangs_by_itself_keeps_nobody_else_from_the_only_node():
+    world = World("only")
+    only = world.machines["only"]
+    hang(only)
+    world.submit(Job("poison", [sleeper("poison", completions=2)]))
+    others = []
+    for at in range(20):
+        others.append(f"other-{at}")
+        world.submit(Job(others[-1], [sleeper()]))
+        for _ in range(6):
+            world.pass_time(10.0)
+            held = [start for start in only.pending if start.launch.task_name == "poison"]
+            only.pending = [start for start in only.pending if start not in held]
+            only.answer_starts()
+            for start in held:
+                only.tell(Unreachable(message="no answer", key=start.launch.key))
+            world.run()
+    world.pass_time(1.0)
+    waiting = [name for name in others[:-4] if world.task(job=name).state is not TaskState.RUNNING]
+    assert waiting == []
+
+
+def test_an_image_that_cannot_be_had_says_nothing_of_starts(world: World, hung: Machine):
+    world.submit(Job("job", [sleeper(on_lost="hold", restart=RestartPolicy.never())], retries=0))
+    for _ in range(5):
+        (start,) = hung.pending
+        hung.pending.clear()
+        hung.tell(Unreachable(message="no answer", key=start.launch.key, preparing=True))
+        world.pass_time(31.0)
+    assert not any(seen.hung for report in world.heard for seen in report.observed)
+    recover(hung)
+    world.run()
+    assert world.task().state is TaskState.RUNNING
+
+
+def test_a_stop_is_not_forgotten_while_an_image_cannot_be_had(world: World, hung: Machine):
+    world.submit(sleeper())
+    (start,) = hung.pending
+    world.machines["hung"].pending.clear()
+    world.stop()
+    hung.tell(Unreachable(message="no answer", key=start.launch.key, preparing=True))
+    world.pass_time(5.0)
+    assert world.task().state is TaskState.STOPPED
+
+
+def test_a_manager_that_starts_anew_does_not_leave_it_there(world: World, hung: Machine):
+    world.submit(sleeper())
+    pass_time(world, hung, 40.0)
+    world.start_manager()
+    pass_time(world, hung, 120.0)
+    assert world.where().node.name == "well"
+
+
+def test_a_start_that_hung_and_came_about_after_all_is_no_longer_counted(world: World, hung: Machine):
+    world.submit(sleeper())
+    pass_time(world, hung, 40.0)
+    recover(hung)
+    world.pass_time(10.0)
+    assert world.task().state is TaskState.RUNNING
+    assert [record.hung_since for record in world.desk.state.tasks[world.task().id].attempts] == [None]
+    world.pass_time(300.0)
+    assert "task_moving" not in world.kinds()

@@ -112,20 +112,21 @@ class RuntimeHands:
         pool.submit(do)
 
     def _start(self, action: Start, answer: Answer) -> Fact:
-        launch, key = action.launch, action.key
+        launch, key, preparing = action.launch, action.key, True
         try:
             if not self._is_cancelled(key):
                 self.runtime.prepare(launch, lambda words: answer(Progressed(key=key, words=words)))
             with self._lock:
                 if key in self._cancelled:
                     return Cancelled(key=key)
+            preparing = False
             return Seen(status=_checked(self.runtime.start(launch), RunStatus))
         except StartFailed as error:
             return Refused(
                 key=key, reason=_reason(error.reason), message=str(error), exit_code=error.exit_code
             )
         except EngineUnavailable as error:
-            return Unreachable(message=str(error), key=key)
+            return Unreachable(message=str(error), key=key, preparing=preparing)
         except MinorchError as error:
             return Refused(key=key, reason=Reason.START_FAILED, message=str(error))
         except BaseException as error:  # noqa: BLE001  a runtime may be anybody's

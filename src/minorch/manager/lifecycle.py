@@ -84,6 +84,8 @@ def resume(desk: Desk, now: float) -> None:
             task = desk.state.tasks[task_id]
             if task.live is not None:
                 entry.active.add(task_id)
+                if task.live.hung_since is not None:
+                    desk.timers.add(now + desk.config.engine_patience_s, "engine", task.live.node)
             elif task.retry_at is not None:
                 entry.active.add(task_id)
                 _delay(desk, task, task.retry_at)

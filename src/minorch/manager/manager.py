@@ -307,18 +307,23 @@ class Manager:
                 lifecycle.lose_attempt(desk, task, f"node {record.node.name} was {words}", now)
 
     def _check_engine(self, entry: NodeEntry, now: float) -> None:
-        """Take away what has not begun where the engine has been no good for long, if another node is."""
-        desk, failed_at = self._desk, entry.engine_failed_at
-        if failed_at is None:
-            return
+        """Take away what has not begun where the engine is silent or hangs over it, if others are ready."""
+        desk = self._desk
         patience_s = desk.config.engine_patience_s
-        if now < failed_at + patience_s:  # it had answered meanwhile, and this is from before
-            return
-        desk.timers.add(now + patience_s, "engine", entry.record.node.name)
-        if any(other.ready and not other.record.cordoned for other in desk.state.nodes.values()):
-            for task in [desk.state.tasks[task_id] for task_id in entry.live]:
-                if task.live is not None and not task.live.run and not task.live.may_have_begun:
-                    lifecycle.move_away(desk, task, now)
+        since = now - patience_s
+        silent = entry.engine_failed_at is not None and entry.engine_failed_at <= since
+        stuck = []
+        for task in [desk.state.tasks[task_id] for task_id in entry.live]:
+            attempt = task.attempts[-1]
+            hangs = attempt.hung_since is not None and attempt.hung_since <= since
+            if (silent or hangs) and not attempt.run and not attempt.may_have_begun:
+                stuck.append(task)
+        if silent or stuck:
+            desk.timers.add(now + patience_s, "engine", entry.record.node.name)
+        others = (other for other in desk.state.nodes.values() if other is not entry)
+        if stuck and any(other.ready and not other.record.cordoned for other in others):
+            for task in stuck:
+                lifecycle.move_away(desk, task, now)
 
     def _dispatch(self, now: float) -> Sequence[Assign]:
         desk = self._desk

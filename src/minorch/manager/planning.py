@@ -81,7 +81,8 @@ def task_view(state: ClusterState, task: TaskRecord) -> TaskView:
         avoid=frozenset(
             attempt.node
             for attempt in task.attempts
-            if attempt.state is AttemptState.FAILED and attempt.reason is not Reason.NODE_LOST
+            if attempt.hung_since is not None
+            or (attempt.state is AttemptState.FAILED and attempt.reason is not Reason.NODE_LOST)
         ),
     )
 

@@ -116,6 +116,10 @@ def _merge(desk: Desk, task: TaskRecord, observed: Observed, now: float, *, told
         desk.state.touch(task)
     if observed.progress < attempt.progress:
         return
+    if observed.hung is (attempt.hung_since is None):
+        attempt.hung_since = now if observed.hung else None
+        if observed.hung:
+            desk.timers.add(now + desk.config.engine_patience_s, "engine", attempt.node)
     restarted = attempt.run and observed.run > attempt.run
     if told:
         _merge_streak(desk, task, attempt, observed, now)

@@ -149,7 +149,8 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     shape: Hashable = None
     """Equal for tasks that can go to the same nodes at the same cost."""
     avoid: frozenset[str] = frozenset()
-    """Nodes where it failed before; they are taken only if no other will do."""
+    """Nodes where it failed before, or whose engine hung over its start; they are taken only if no other will
+    do."""
 
     def __post_init__(self) -> None:
         if self.shape is None:

@@ -57,6 +57,8 @@ class AttemptRecord(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     state: AttemptState = AttemptState.SCHEDULED
     run: int = 0
     """The latest run known to have begun; 0: none yet."""
+    hung_since: float | None = None
+    """Since when its engine is known to have hung over its start; None: it has not."""
     may_have_begun: bool = False
     """Whether its worker said that its run is about to begin; it says so of what must begin once at most."""
     reason: Reason | None = None

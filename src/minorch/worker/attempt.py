@@ -50,6 +50,7 @@ class LocalAttempt:
         "grace_s",
         "handle",
         "health",
+        "hung",
         "killing",
         "last_exit_code",
         "leftovers",
@@ -88,6 +89,8 @@ class LocalAttempt:
         """The latest run that is known to have begun."""
         self.made = False
         """Whether something of the run is there, not seen to run, whose start may be under way."""
+        self.hung = False
+        """Whether the runtime was asked to start its run and did not answer."""
         self.may_have_begun = False
         """Whether the manager is told that it may have; see :attr:`once`."""
         self.may_begin = False
@@ -169,6 +172,7 @@ class LocalAttempt:
             ports=self.ports,
             handle=self.handle,
             streak=self._streak(),
+            hung=self.hung,
             may_have_begun=self.may_have_begun,
         )
 

@@ -84,6 +84,8 @@ class Unreachable(msgspec.Struct, frozen=True, kw_only=True):
 
     message: str
     key: RunKey | None = None
+    preparing: bool = False
+    """Of a start: whether nothing was asked to start yet, for an image could not be had, or the like."""
 
 
 class Sampled(msgspec.Struct, frozen=True, kw_only=True):

@@ -185,7 +185,7 @@ class Supervisor(Workload):
         local.phase = Phase.RUNNING
         local.state = AttemptState.RUNNING
         local.begun = local.run
-        local.made = False
+        local.made = local.hung = False
         local.seen_at = self.asked
         local.started_at = status.started_at if status.started_at is not None else now
         local.finished_at = None
@@ -270,6 +270,8 @@ class Supervisor(Workload):
             self._starting.discard(key)
             local.phase = Phase.UNKNOWN
             local.seen_at = self.asked
+            local.hung = True
+            self._note(local)
         elif local.phase is Phase.REMOVING:
             local.phase = Phase.OVER
             self._wake(local, now + self._config.kill_every_s)

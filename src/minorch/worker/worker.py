@@ -287,6 +287,8 @@ class Worker:
     def _on_unreachable(self, fact: Unreachable, now: float) -> None:
         if fact.key is None:
             self._listing = False
+        elif fact.preparing:
+            self._attempts.cancelled(fact.key, now)
         else:
             if self._attempts.is_starting(fact.key):
                 self._hung(now)
@@ -331,11 +333,12 @@ class Worker:
     def _counts_on_engine(self, now: float) -> bool:
         """Whether more may be placed here: the engine answers, and is not seen to hang over starts.
 
-        Once it did, what waits here is used to find out; only if nothing does, something new is.
+        Once it did, what waits here is used to find out. If all of that was tried and hung, something new is,
+        for it may be the fault of what is to be started: nobody else is to wait for that.
         """
         if not self._engine_ok or not self._breaker.doubtful:
             return self._engine_ok
-        return now >= self._breaker.open_until and not self._attempts.has_starts
+        return now >= self._breaker.open_until and not self._attempts.has_untried
 
     def _may_report(self, now: float) -> bool:
         """Whether there is news, and the last report is long enough ago; if not, it is asked again then."""

@@ -44,10 +44,10 @@ class Workload:
         return key in self._starting
 
     @property
-    def has_starts(self) -> bool:
-        """Whether any start waits or is under way, or nobody knows what came of it."""
-        unknown = (local.phase is Phase.UNKNOWN for local in self.attempts.values())
-        return self.unbegun or any(unknown)
+    def has_untried(self) -> bool:
+        """Whether any start waits or is under way that the runtime has not been seen to hang over."""
+        starts = (Phase.WAITING, Phase.STARTING)
+        return any(local.phase in starts and not local.hung for local in self.attempts.values())
 
     # -- the lease ----------------------------------------------------------------------------
 
