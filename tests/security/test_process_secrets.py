@@ -8,6 +8,7 @@ import traceback
 import pytest
 
 import minorch as mo
+from minorch.cluster import handles
 from minorch.errors import StartFailed
 from minorch.runtimes.process.spawning import _find
 
@@ -55,3 +56,16 @@ def test_a_long_name_of_a_program_is_not_cut_in_the_middle_of_a_secret():
         _find("x" * 110 + secret, "/usr/bin:/bin", "/tmp")
     assert secret[:6] not in str(raised.value)
     assert "129 characters" in str(raised.value)
+
+
+@pytest.mark.parametrize("kept", range(9, 44))
+def test_the_end_of_a_log_does_not_begin_within_a_secret(monkeypatch: pytest.MonkeyPatch, kept: int):
+    monkeypatch.setattr(handles, "_EVIDENCE_BYTES", kept)
+    secret = "QXJ0VBK7WZMGPLDYU"
+    prints = ["sh", "-c", 'printf "%060d %s after" 0 "$PASSWORD"; exit 1']
+    task = mo.Task("prints", command=prints, secrets={"PASSWORD": mo.Secret(secret)})
+    with mo.Cluster(runtime="process") as cluster, pytest.raises(mo.JobFailed) as failure:
+        cluster.submit(task).result(timeout=30)
+    shown = str(failure.value)
+    assert not any(secret[at : at + 2] in shown for at in range(len(secret) - 1)), shown
+    assert kept < 24 or " after" in shown

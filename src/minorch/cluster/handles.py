@@ -413,13 +413,17 @@ class JobHandle:
             return line
         try:
             secrets = self._access.manager.ask(lambda manager, now: manager.spec(task.id)).secrets
-            log = b""
+            hidden = tuple(secret.reveal() for secret in secrets.values())
+            most, log = _EVIDENCE_BYTES + max((len(words.encode()) for words in hidden), default=0), b""
             for piece in self._access.runtime_of(task.node).logs(task.run_key, tail=_EVIDENCE_LINES):
-                log = (log + piece)[-_EVIDENCE_BYTES:]
+                log = (log + piece)[-most:]
         except MinorchError:
             return line
-        # What a task prints is its own affair, but an error goes to log files and trackers.
-        text = redact(log.decode("utf-8", "replace"), tuple(secret.reveal() for secret in secrets.values()))
+        # What a task prints is its own affair, but an error goes to log files and trackers. Where the log was
+        # cut there may be the end of a secret, and so much is left out there after all others were hidden.
+        text = redact(log.decode("utf-8", "replace"), hidden)
+        if len(log) == most:
+            text = text[most - _EVIDENCE_BYTES :]
         shown = (words[-_EVIDENCE_WIDTH:] for words in text.splitlines()[-_EVIDENCE_LINES:])
         return line + "".join(f"\n    | {words}" for words in shown)
 

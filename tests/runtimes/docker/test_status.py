@@ -189,6 +189,16 @@ def test_a_refused_start_says_what_to_do():
     assert str(start_failure("something else")) == "something else"
 
 
+@pytest.mark.parametrize("shown", range(1, 20))
+def test_a_refusal_that_is_cut_within_a_secret_shows_no_part_of_it(shown: int):
+    secret = "s3cr3t-of-the-house"
+    text = "port is already allocated ".ljust(2000 - shown, "y") + secret
+    for error in (start_failure(text), start_failure(Refused(500, text, "start").text)):
+        words = hide(str(error), [secret])
+        assert "s3cr" not in words
+        assert "free the port" not in words, "it would hide that the text ends in the middle of something"
+
+
 def test_secrets_are_hidden_also_where_they_are_quoted():
     text = 'invalid "a\\"b\\u0001" and a"b\x01 and é'
     assert hide(text, ['a"b\x01', "é", ""]) == 'invalid "***" and *** and ***'

@@ -354,7 +354,7 @@ def _message(content: bytes) -> str:
     try:
         return str(msgspec.json.decode(content)["message"])
     except (msgspec.DecodeError, KeyError, TypeError, UnicodeDecodeError):
-        return content[:2000].decode(errors="replace")
+        return content.decode(errors="replace")  # it is cut where it is told of
 
 
 def _split(url: str) -> SplitResult:

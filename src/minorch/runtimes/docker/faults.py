@@ -69,15 +69,18 @@ class Refused(RuntimeFault):
 
     def __init__(self, status: int, text: str, asked: str) -> None:
         self.status = status
-        self.text = text.strip()[:_MOST_TEXT] or "no reason given"
+        self.text = text[:_MOST_TEXT] if len(text) > _MOST_TEXT else text.strip() or "no reason given"
         super().__init__(f"the Docker Engine refused to {asked} ({status}): {self.text}")
 
 
 def start_failure(text: str, *, default: Reason = Reason.START_FAILED) -> StartFailed:
-    """Return the error for a start that the engine refused with *text*."""
+    """Return the error for a start that the engine refused with *text*.
+
+    A text that was cut may end within a secret, which :func:`hide` sees at the end alone: nothing is added.
+    """
     reason = next((reason for pattern, reason in _REASONS if pattern.search(text)), default)
     advice = next((f" ({advice})" for pattern, advice in _ADVICE if pattern.search(text)), "")
-    words = text.strip()[:_MOST_TEXT] + advice
+    words = text[:_MOST_TEXT] if len(text) >= _MOST_TEXT else text.strip() + advice
     return StartFailed(words, reason=reason.value, exit_code=_EXIT_CODES.get(reason))
 
 
