@@ -224,7 +224,8 @@ def grown(
             step(scheduler, board, history)
         return most / (time.perf_counter() - start)
 
-    rate(0), rate(1)
+    for at in (0, 1):
+        rate(at)  # to warm up
     rates: list[tuple[float, float]] = []
     for _ in range(rounds):
         before, there, after = rate(0), rate(1), rate(0)

@@ -116,7 +116,7 @@ def _merge(desk: Desk, task: TaskRecord, observed: Observed, now: float, *, told
         desk.state.touch(task)
     if observed.progress < attempt.progress:
         return
-    if observed.hung is (attempt.hung_since is None):
+    if observed.hung is not (attempt.hung_since is not None):
         attempt.hung_since = now if observed.hung else None
         if observed.hung:
             desk.timers.add(now + desk.config.engine_patience_s, "engine", attempt.node)
