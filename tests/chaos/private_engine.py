@@ -120,18 +120,22 @@ class PrivateEngine:
         raise LookupError("no dockerd runs")
 
     def kill(self) -> None:
-        """Kill dockerd, without any farewell, and return when it is gone. Its containerd goes with it."""
-        process = self.process()
-        process.send_signal(signal.SIGKILL)
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.wait(_GONE_S)
+        """Kill dockerd, without any farewell, and return when it and its containerd are gone."""
+        self._end(signal.SIGKILL, _GONE_S)
 
     def terminate(self) -> None:
-        """Have dockerd end in order, and return when it is gone."""
+        """Have dockerd end in order, and return when it and its containerd are gone."""
+        self._end(signal.SIGTERM, _UP_S)
+
+    def _end(self, by: signal.Signals, patience_s: float) -> None:
+        """The kernel ends containerd a moment after its dockerd, and the next dockerd must not meet it:
+        one that finds a containerd alive starts none, waits for that one, and ends when it does not answer.
+        """
         process = self.process()
-        process.terminate()
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.wait(_UP_S)
+        ending = [process, *(child for child in process.children() if child.name() == "containerd")]
+        process.send_signal(by)
+        if left := psutil.wait_procs(ending, timeout=patience_s)[1]:
+            raise TimeoutError(f"still there {patience_s:g} s after {by.name}: {left}")
 
     def freeze(self) -> None:
         """Have dockerd stand still."""

@@ -79,6 +79,15 @@ def test_a_full_disk_refuses_containers_until_there_is_room_again(own: PrivateEn
         time.sleep(0.02)
 
 
+def test_no_containerd_of_before_is_met_by_the_next_dockerd(own: PrivateEngine):
+    for end in [own.kill] * 8 + [own.terminate]:
+        containerds = [child for child in own.process().children() if child.name() == "containerd"]
+        assert len(containerds) == 1
+        end()
+        assert not any(psutil.pid_exists(child.pid) for child in containerds)
+        own.start()
+
+
 _DIES = """
 import os, signal, sys
 from tests.chaos.private_engine import PrivateEngine
