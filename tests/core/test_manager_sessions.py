@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from minorch.manager.sessions import Session
 from minorch.messages import Assign, Assignment, Report
 from minorch.model import Node
@@ -80,6 +82,35 @@ def test_a_report_from_before_this_manager_began_does_not_silence_the_living_wor
     assert full.incarnation == "younger"
     assert hear(session, report("younger", 3, revision=full.revision))
     assert not hear(session, report("older", 10, epoch=EPOCH - 1))
+
+
+def test_nobody_is_certain_to_live_before_it_has_confirmed_what_only_it_was_sent():
+    session = Session("n")
+    assert hear(session, report("one", 1, revision=3, epoch=EPOCH - 1))
+    assert not session.certain
+    assert say(session) is not None
+    assert hear(session, report("one", 2, revision=1))
+    assert session.certain
+    assert hear(session, report("two", 1, epoch=0))
+    assert not session.certain
+    assert say(session) is not None
+    assert hear(session, report("one", 3, revision=1)), "it may live yet"
+    assert not session.certain, "what it confirms was sent before another one was heard"
+
+
+def test_a_report_that_was_not_taken_in_as_a_whole_is_not_confirmed():
+    session = connected()
+    first, second = report("one", 3, revision=1), report("one", 4, revision=1)
+    assert hear(session, first)
+    session.merged(msgspec.structs.replace(first, renew=True))
+    assert hear(session, second)
+    answer = say(session)
+    assert answer is not None
+    assert answer.heard == 3
+    assert hear(session, report("two", 1, epoch=0))
+    answer = say(session)
+    assert answer is not None
+    assert answer.heard == 0, "of the new one"
 
 
 def test_a_worker_that_starts_again_and_again_is_remembered_within_bounds():

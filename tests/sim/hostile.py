@@ -68,6 +68,8 @@ class Hostile(Conditions):
             if isinstance(action, ListRuns):
                 late_s = None
             silent_s, made = draw.expovariate(0.5), draw.random() < 0.5
+            if isinstance(action, Start) and draw.random() < 0.3:
+                return Fate(None, silent_s, reached=False, preparing=True)
             return Fate(late_s, silent_s, reached=False, waits=draw.random() < 0.5, made=made)
         answered_s = happens_s + (draw.expovariate(1.0) if self._goes_wrong("engine slow") else 0.0)
         refusal = None
@@ -76,7 +78,7 @@ class Hostile(Conditions):
         return Fate(happens_s, answered_s, refusal=refusal, waits=draw.random() < 0.5)
 
     def interrupted(self, node: str, launch: Launch) -> Interrupted:
-        """Anything may become of a start whose worker dies."""
+        """Anything may become of a start whose worker or engine dies."""
         options: tuple[Interrupted, ...] = ("started", "created", "dropped")
         return self._random.choice(options)
 

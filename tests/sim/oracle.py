@@ -49,6 +49,8 @@ class Oracle(Observer):
         """As they were last committed."""
         self.jobs: dict[str, JobRecord] = {}
         self.specs: dict[str, Job] = {}
+        self._largest_turn = 0
+        """How many events the largest turn had."""
         self.events = 0
         """The number of the latest event that was committed."""
         self.checked = 0
@@ -59,6 +61,8 @@ class Oracle(Observer):
         self._ended: dict[str, TaskState] = {}
         self._moves: Counter[str] = Counter()
         """How often each task was moved, for whatever reason, which costs it nothing."""
+        self._failures: dict[str, set[int]] = {}
+        """Attempts that failed, and not with their nodes: there is no end to those of a service."""
         self._positions: dict[str, tuple[int, int]] = {}
         """By incarnation: the epoch and revision that its worker has applied."""
         self._sequences: dict[str, int] = {}
@@ -105,6 +109,7 @@ class Oracle(Observer):
         assert manager is not None
         desk = manager._desk
         self.note("settled", len(step.changes))
+        self._largest_turn = max(self._largest_turn, len(step.events))
         self._settled += 1
         if self._settled % _EVERY_FULL == 0:
             check_invariants(desk.state)
@@ -125,7 +130,9 @@ class Oracle(Observer):
         most = 300 + 4 * (len(desk.state.nodes) + len(desk.state.jobs) + tasks)
         self._require(timers <= most, 13, f"the manager has {timers} timers, with {tasks} tasks")
         self._require(
-            len(desk.state.events.since(0)) <= 2 * config.max_events, 13, "too many events are kept"
+            len(desk.state.events.since(0)) < self._largest_turn + max(config.max_events, self._largest_turn),
+            13,
+            "too many events are kept",
         )
         for session in desk.sessions.values():
             self._require(len(session.released) <= tasks + 50, 13, f"{session.worker} is to release too much")
@@ -189,12 +196,16 @@ class Oracle(Observer):
         over = before is None or before.state.terminal or key in told
         self._require(over, 1, f"{key} was forgotten, and was {before}")
         self._ended.pop(key, None)
+        self._failures.pop(key, None)
 
     def _task_committed(self, key: str, value: bytes) -> None:
         before = self.tasks.get(key)
         task = load("task", key, value)
         assert isinstance(task, TaskRecord)
         self.tasks[key] = task
+        for attempt in task.attempts:
+            if attempt.state is AttemptState.FAILED and attempt.reason is not Reason.NODE_LOST:
+                self._failures.setdefault(key, set()).add(attempt.number)
         if before is not None:
             self._check_move(before, task)
         if task.state.terminal and key not in self._ended:
@@ -232,6 +243,8 @@ class Oracle(Observer):
         job = self.specs.get(task.job_id)
         if job is not None and task.attempts:
             most = 1 + job.retries + self.cluster.manager_config.max_lost + 1 + self._moves[task.id]
+            if job.kind == "service":
+                most += len(self._failures.get(task.id, ()))
             self._require(task.attempt <= most, 6, f"{task.attempt} attempts: {task}")
 
     def _check_result(self, task: TaskRecord, attempt: AttemptRecord) -> None:
@@ -393,6 +406,12 @@ class Oracle(Observer):
         if run in self._live.get(key.task_id, []):
             self._live[key.task_id].remove(run)
         if run.removed_by in ("somebody", "engine") and not _once(run.launch.task):
+            self.untraceable.add((key.task_id, key.attempt))
+
+    def remainder_removed(self, engine: SimulatedEngine, key: RunKey) -> None:
+        """It was the last trace of the runs before it, if any had begun: their workers removed those."""
+        runs = self._runs.get((key.task_id, key.attempt), ())
+        if any(not _once(run.launch.task) for run in runs):
             self.untraceable.add((key.task_id, key.attempt))
 
     @property

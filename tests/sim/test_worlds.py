@@ -46,7 +46,7 @@ def test_the_same_seed_has_the_same_history_whatever_hashes_are():
 @pytest.mark.parametrize("name", ["no_attempt_check", "sent_before_commit", "stopped_before_it_ended"])
 def test_a_mutant_is_found(name: str):
     assert name in MUTANTS
-    assert hunt(name, seeds=10, per_seed=2000).broken
+    assert hunt(name, seeds=20, per_seed=4000).broken
 
 
 def test_what_breaks_is_made_smaller_and_breaks_as_before():

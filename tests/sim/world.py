@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from minorch.manager import ManagerConfig
+from minorch.manager import Manager, ManagerConfig
 from minorch.model import Affinity, HealthCheck, Job, Node, RestartPolicy, Task
 from minorch.resources import Resources
 from minorch.schedulers import EPVM, BinPack, LeastLoaded, RandomChoice, RoundRobin, Spread
@@ -159,8 +159,8 @@ class World:
                 worker.engine.go_down(runs_end=dice.random() < 0.4)
                 cluster.agenda.after(lasts_s, worker.engine.come_up)
             case "machine crashes" if worker.up:
-                worker.crash()
                 worker.engine.go_down(runs_end=True)
+                worker.crash()
                 if dice.random() < 0.2:
                     worker.engine.lose_disk()
                 cluster.agenda.after(lasts_s, worker.engine.come_up)
@@ -182,7 +182,9 @@ class World:
                 cordoned = op.kind == "cordon"
                 manager.call(lambda m, now: m.cordon(worker.name, now, cordoned=cordoned))
             case "drain":
-                manager.call(lambda m, now: m.drain(worker.name, now))
+                deadline_s, at_once = dice.choice((None, 0.0, 20.0)), dice.choice((None, 1, 2))
+                drain = partial(Manager.drain, deadline_s=deadline_s, at_once=at_once)
+                manager.call(lambda m, now: drain(m, worker.name, now))
             case _:
                 pass  # it is so already
 

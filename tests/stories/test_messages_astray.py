@@ -13,9 +13,10 @@ import pytest
 
 from minorch.errors import MessageError, NotFound
 from minorch.messages import Assign, Report
-from minorch.states import TaskState
+from minorch.model import RestartPolicy
+from minorch.states import Reason, TaskState
 from tests.stories.walk import Walk
-from tests.stories.world import World, sleeper
+from tests.stories.world import World, refusing, sleeper
 
 ROOT = Path(__file__).parents[2]
 
@@ -80,6 +81,43 @@ def test_a_report_of_an_earlier_incarnation_is_not_listened_to():
     world.manager.receive(late, world.now)
     world.run()
     assert len(world.events) == events
+
+
+@pytest.mark.parametrize("after_s", [0.0, 1.0])
+@pytest.mark.parametrize("manager_restarts", [False, True])
+def test_a_late_word_of_a_worker_that_is_gone_does_not_end_what_another_has_begun_anew(
+    manager_restarts: bool, after_s: float
+):
+    world = World("a", "b")
+    late: list[Report] = []
+
+    def lose(message: Assign | Report) -> bool:
+        ends = isinstance(message, Report) and any(seen.state.terminal for seen in message.observed)
+        if ends:
+            late.append(message)
+        return ends
+
+    world.lose = lose
+    for machine in world.machines.values():
+        machine.refuse = refusing(Reason.PORT_TAKEN)
+    world.submit(sleeper(restart=RestartPolicy.never()), retries=3)
+    machine = world.where()
+    assert late, "a start that was refused, which leaves nothing on the engine"
+    for other in world.machines.values():
+        other.refuse = None
+    machine.boot()
+    if manager_restarts:
+        world.start_manager()
+    world.lose = lambda message: False
+    # the late word arrives before anybody has heard of the new run, or after that
+    world.on_start = lambda *_: world.later(after_s, lambda: world.manager.receive(late[-1], world.now))
+    world.pass_time(5)
+    assert machine.starts_made == 2
+    assert world.task().state is TaskState.RUNNING
+    assert [len(other.live) for other in world.machines.values()].count(1) == 1
+    world.exit()
+    assert world.task().state is TaskState.COMPLETED
+    assert len(world.task().attempts) == 1
 
 
 def test_reports_from_elsewhere_are_refused():

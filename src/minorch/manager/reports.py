@@ -27,14 +27,19 @@ def absorb_report(desk: Desk, report: Report, now: float) -> None:
         return
     desk.talkative[report.worker] = None
     node = _absorb_node(desk, known, report, now)
+    whole = True
     for observed in report.observed:
         task = desk.state.tasks.get(observed.task_id)
         if task is None:
             session.repeat_all()  # the worker gives up what that does not name: after a grace, if it found it
         elif _is_stale(task, observed, report.worker):
             desk.release(report.worker, observed.task_id, observed.attempt)
+        elif observed.state.terminal and not session.certain:
+            whole = False  # a worker that lives says it again; of one that is gone it may be true no more
         else:
             _merge(desk, task, observed, now, told=report.epoch > 0)
+    if whole:
+        session.merged(report)
     for task_id, stats in report.task_stats:
         if task_id in node.live:
             desk.state.task_stats[task_id] = stats

@@ -36,6 +36,9 @@ class Session:
         self._retired: deque[str] = deque(maxlen=_INCARNATIONS_KEPT)
         """Those that are certainly gone, whose belated reports are not listened to."""
         self._sequence = 0
+        """Of the latest report of the present incarnation."""
+        self._merged = 0
+        """Of the latest of them that was taken in as a whole."""
         self._revision = 0
         """The highest revision sent."""
         self._certain_from = 1
@@ -52,6 +55,16 @@ class Session:
     def connected(self) -> bool:
         """Whether its worker was heard of since this manager began."""
         return self._incarnation != ""
+
+    @property
+    def certain(self) -> bool:
+        """Whether the present incarnation has confirmed something that nobody else was sent.
+
+        It began after all others that were heard then, and what they have to say comes late.  Before that,
+        this may itself be the late word of one that is gone, while another one begins anew what this one
+        saw end.
+        """
+        return self._confirmed >= self._certain_from
 
     def hear(self, report: Report, *, epoch: int, now: float, resend_s: float, full_every_s: float) -> bool:
         """Take note of a report; False: it is an old one and says nothing new.
@@ -72,8 +85,6 @@ class Session:
         elif report.sequence <= self._sequence:
             return False
         self._sequence = report.sequence
-        if report.observed or report.renew:
-            self._reply_due = True
         sent = report.epoch == epoch and report.revision <= self._revision  # else it made that up
         self._note_confirmed(report.revision if sent else 0, now)
         late = self._waiting_since is not None and now - self._waiting_since >= resend_s
@@ -85,6 +96,11 @@ class Session:
         """Have the worker told everything again."""
         self._full_due = True
 
+    def merged(self, report: Report) -> None:
+        """The latest report was taken in as a whole: the worker need not repeat it, and is told so."""
+        self._merged = report.sequence
+        self._reply_due = self._reply_due or bool(report.observed) or report.renew
+
     def _turn_to(self, incarnation: str) -> None:
         """From now on it is this incarnation that is spoken to, until another one proves to be alive."""
         if self._incarnation:
@@ -94,6 +110,7 @@ class Session:
             del self._others[next(iter(self._others))]
         self._incarnation = incarnation
         self._certain_from, self._confirmed = self._revision + 1, 0
+        self._merged = 0
         self._full_at = None
 
     def _note_confirmed(self, revision: int, now: float) -> None:
@@ -152,6 +169,6 @@ class Session:
             entries=entries,
             released=released,
             incarnation=self._incarnation,
-            heard=self._sequence,
+            heard=self._merged,
             lease_s=lease_s,
         )

@@ -21,7 +21,7 @@ __all__ = ["Commit", "Conditions", "Fate", "Interrupted", "Outcome"]
 
 
 Interrupted = Literal["started", "created", "dropped"]
-"""A start whose worker died: it goes on, what is made is never started, or it never gets there."""
+"""A start whose worker or engine died: it goes on, what is made is never started, or it never gets there."""
 
 
 class Fate(NamedTuple):
@@ -40,6 +40,9 @@ class Fate(NamedTuple):
     made: bool = False
     """For a start that the engine does not answer: whether the container is there at once, and only its start
     comes late. If not, it is made late and never started, since nobody asks for that any more."""
+    preparing: bool = False
+    """For a start that never happens and that the engine does not answer: whether what did not answer came
+    before anything was made, such as a pull of the image."""
 
 
 class Outcome(NamedTuple):
@@ -83,11 +86,14 @@ class Conditions:
         return Fate()
 
     def interrupted(self, node: str, launch: Launch) -> Interrupted:
-        """What becomes of a start that is under way when its worker dies."""
+        """What becomes of a start that is under way when its worker or its engine dies."""
         return "started"
 
     def forgets(self, node: str, launch: Launch) -> bool:
-        """Whether a start that is under way when its engine dies is carried out and then forgotten."""
+        """Whether a start that is under way when its engine dies is carried out and then forgotten.
+
+        What becomes of the others, :meth:`interrupted` says; none of them runs.
+        """
         return False
 
     def outcome(self, node: str, launch: Launch) -> Outcome:

@@ -66,6 +66,25 @@ class Run:
         return self.ended_at is None
 
 
+class _Pending:
+    """A start that was asked for and has not happened."""
+
+    __slots__ = ("broken_off", "called_off", "launch", "waits")
+
+    def __init__(self, launch: Launch, *, waits: bool) -> None:
+        self.launch = launch
+        self.waits = waits
+        """Whether it can still be called off."""
+        self.called_off = False
+        self.broken_off = False
+        """Whether the engine died over it: whoever asked for it is told no more than that."""
+
+    @property
+    def under_way(self) -> bool:
+        """Whether it is still to happen, as far as anybody can tell."""
+        return not self.called_off and not self.broken_off
+
+
 class _Late(NamedTuple):
     """How late a start is."""
 
@@ -102,9 +121,8 @@ class SimulatedEngine:
         self._clock = clock
         self._conditions = conditions
         self._observer = observer
-        self._starting: dict[RunKey, tuple[Launch | None, bool]] = {}
-        """Starts that were asked for and have not happened, None for one that was called off; and whether
-        that still helps."""
+        self._starting: dict[RunKey, _Pending] = {}
+        """What the present worker waits for."""
         self._asked = 0
         """How often something was asked."""
         self._decided: dict[RunKey, int] = {}
@@ -124,14 +142,13 @@ class SimulatedEngine:
     def leave(self) -> None:
         """The worker is gone."""
         self._listener = None
-        for key, (launch, _) in self._starting.items():
-            if launch is None:
+        for key, pending in self._starting.items():
+            if not pending.under_way:
                 continue
-            becomes = self._conditions.interrupted(self.node, launch)
+            becomes = self._conditions.interrupted(self.node, pending.launch)
             if becomes != "dropped":
                 self.there.setdefault(key, RunStatus(key=key, phase="created"))
-            if becomes != "started":
-                self._starting[key] = (None, False)
+            pending.called_off = becomes != "started"
         self._starting = {}
 
     # -- what a worker asks -------------------------------------------------------------------
@@ -139,32 +156,44 @@ class SimulatedEngine:
     def do(self, action: Action, tell: Callable[[Fact], None]) -> None:
         """Carry out what a worker asks, as the conditions have it; *tell* it what came of it."""
         if isinstance(action, Cancel):
-            if self._starting.get(action.key, (None, False))[1]:
-                self._starting[action.key] = (None, False)
+            self._call_off(action.key)
             return
         self._asked += 1
         fate = self._conditions.fate(self.node, action)
         if not self.up and fate.reached:
             fate = fate._replace(happens_after_s=None, reached=False)
-        starting = self._starting
+        starting, pending = self._starting, None
         if isinstance(action, Start) and fate.happens_after_s is not None:
-            starting[action.key] = (action.launch, fate.waits)
+            pending = starting[action.key] = _Pending(action.launch, waits=fate.waits)
+
+        def forget_pending() -> None:
+            if pending is not None and starting.get(pending.launch.key) is pending:
+                del starting[pending.launch.key]
+
+        def give_up() -> None:
+            forget_pending()
+            if pending is not None:
+                pending.called_off = False  # nobody waits for it any more: it is on its way, and goes it
+            self._no_answer(action, tell, preparing=fate.preparing)
+
         if not fate.reached:
-            self._later(fate.answered_after_s, lambda: self._no_answer(action, starting, tell))
+            self._later(fate.answered_after_s, give_up)
             if isinstance(action, Start) and fate.made:
                 self.there.setdefault(action.key, RunStatus(key=action.key, phase="created"))
         if fate.happens_after_s is not None:
             wait_s, number = max(0.0, fate.answered_after_s - fate.happens_after_s), self._asked
 
             def happen() -> None:
-                if isinstance(action, Start):
-                    called_off = starting.pop(action.key, (action.launch, False))[0] is None
+                forget_pending()
+                if pending is None:
+                    fact = self._carry_out(action)
+                elif pending.broken_off:
+                    fact = Unreachable(message="the engine died", key=pending.launch.key)
+                else:
                     made = fate.made if self._starting is starting else True
                     alone = not fate.reached or self._starting is not starting
                     late = _Late(number, made=made, alone=alone)
-                    fact = self._start(action.launch, fate.refusal, late, called_off=called_off)
-                else:
-                    fact = self._carry_out(action)
+                    fact = self._start(pending, fate.refusal, late)
                 if fact is not None and fate.reached:
                     self._later(wait_s, lambda: tell(fact))
 
@@ -176,9 +205,13 @@ class SimulatedEngine:
         else:
             happen()
 
-    def _no_answer(
-        self, action: Action, starting: dict[RunKey, tuple[Launch | None, bool]], tell: Callable[[Fact], None]
-    ) -> None:
+    def _call_off(self, key: RunKey) -> None:
+        pending = self._starting.get(key)
+        if pending is not None and pending.waits and pending.under_way:
+            pending.called_off = True
+
+    @staticmethod
+    def _no_answer(action: Action, tell: Callable[[Fact], None], *, preparing: bool) -> None:
         match action:
             case Sample():
                 tell(Sampled(node=None))
@@ -187,9 +220,7 @@ class SimulatedEngine:
             case Probe():
                 tell(Probed(key=action.key, probe=Answer(False, "the engine does not answer")))
             case Start() | Terminate() | Kill() | Remove():
-                if isinstance(action, Start):
-                    starting.pop(action.key, None)
-                tell(Unreachable(message="the engine does not answer", key=action.key))
+                tell(Unreachable(message="the engine does not answer", key=action.key, preparing=preparing))
             case Cancel():
                 pass
             case _:
@@ -218,9 +249,10 @@ class SimulatedEngine:
                 assert_never(action)
         return None
 
-    def _start(self, launch: Launch, refusal: Reason | None, late: _Late, *, called_off: bool) -> Fact | None:
+    def _start(self, pending: _Pending, refusal: Reason | None, late: _Late) -> Fact | None:
+        launch = pending.launch
         key = launch.key
-        if called_off:
+        if pending.called_off:
             return Cancelled(key=key)
         there = self.there.get(key)
         if there is not None and there.phase != "created":  # its name is taken by itself
@@ -256,10 +288,9 @@ class SimulatedEngine:
 
     def _remove(self, key: RunKey) -> Fact:
         status = self.there.get(key)
-        launch, waits = self._starting.get(key, (None, False))
-        if launch is not None:  # or it would be there again afterwards
-            if waits:
-                self._starting[key] = (None, False)
+        pending = self._starting.get(key)
+        if pending is not None and pending.under_way:  # or it would be there again afterwards
+            self._call_off(key)
             return Removed(key=key, error="its start is still under way")
         if status is not None and status.phase == "running":
             return Removed(key=key, error="it still runs")
@@ -297,7 +328,10 @@ class SimulatedEngine:
 
     def vanish(self, key: RunKey) -> None:
         """Somebody else removes what is there of a run; one that runs is killed, and nobody sees how."""
-        if self.there.pop(key, None) is None or key not in self.truth:
+        if self.there.pop(key, None) is None:
+            return
+        if key not in self.truth:  # it was made and had not begun
+            self._observer.remainder_removed(self, key)
             return
         run = self.truth[key]
         if run.ended_at is None:
@@ -309,12 +343,14 @@ class SimulatedEngine:
         """Answer nothing from now on; with *runs_end*, what runs is killed, and nothing more begins."""
         self.up = False
         if runs_end:
-            under_way = [launch for launch, _ in self._starting.values() if launch is not None]
-            for key in self._starting:
-                self._starting[key] = (None, False)
-            for launch in under_way:
-                if launch.key not in self.truth and self._conditions.forgets(self.node, launch):
-                    self._begin_and_forget(launch)
+            for key, pending in self._starting.items():
+                if not pending.under_way:
+                    continue
+                pending.broken_off = True
+                if key not in self.truth and self._conditions.forgets(self.node, pending.launch):
+                    self._begin_and_forget(pending.launch)
+                elif self._conditions.interrupted(self.node, pending.launch) != "dropped":
+                    self.there.setdefault(key, RunStatus(key=key, phase="created"))
             for key in self.live:
                 self.end(key, _KILLED, Reason.KILLED)
 

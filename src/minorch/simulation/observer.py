@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from minorch.contracts import Change
+from minorch.ids import RunKey
 from minorch.messages import Assign, Report
 from minorch.state.events import Event
 from minorch.worker import Action
@@ -50,3 +51,6 @@ class Observer:
 
     def run_ended(self, engine: SimulatedEngine, run: Run) -> None:
         """A run really ended, or was removed."""
+
+    def remainder_removed(self, engine: SimulatedEngine, key: RunKey) -> None:
+        """Somebody removed a container that was made for a run and had not begun."""

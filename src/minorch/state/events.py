@@ -42,10 +42,12 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
 
 _DECODER: Final = msgspec.json.Decoder(tuple[Event, ...])
 _ENCODER: Final = msgspec.json.Encoder()
+_MOST_IN_ROW: Final = 1000
+"""A turn may have a hundred thousand events, and a row that is dropped should be no large part of them."""
 
 
 class EventLog:
-    """The latest events, and how they are kept: one row holds the events of one turn.
+    """The latest events, and how they are kept: a row holds the events of one turn, or a part of them.
 
     Args:
         most: how many events are remembered; older ones are dropped, row by row, but never those of
@@ -78,10 +80,14 @@ class EventLog:
             return (), ()
         events = tuple(self.fresh)
         self.fresh.clear()
-        key = f"{events[0].number:020d}"
-        rows: list[tuple[str, bytes | None]] = [(key, _ENCODER.encode(events))]
-        self._rows.append((key, len(events)))
-        while len(self._rows) > 1 and len(self._events) - self._rows[0][1] >= self._most:
+        rows: list[tuple[str, bytes | None]] = []
+        for first in range(0, len(events), _MOST_IN_ROW):
+            part = events[first : first + _MOST_IN_ROW]
+            key = f"{part[0].number:020d}"
+            rows.append((key, _ENCODER.encode(part)))
+            self._rows.append((key, len(part)))
+        most = max(self._most, len(events))
+        while len(self._events) - self._rows[0][1] >= most:
             dropped, length = self._rows.popleft()
             for _ in range(length):
                 self._events.popleft()
