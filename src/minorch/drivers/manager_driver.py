@@ -13,7 +13,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import TypeVar
 
-from minorch.contracts import Change, Store
+import msgspec
+
+from minorch.contracts import Store
 from minorch.drivers.clock import SteadyClock, new_id
 from minorch.errors import ClusterClosed, MessageError, NotFound, StoreError, UsageError
 from minorch.manager import Manager, ManagerConfig, Step
@@ -36,8 +38,6 @@ class _Wake(enum.Enum):
 _Call = tuple[Callable[[], object], "Future[object]"]
 _RETRY_S = 1.0
 """A store that failed is tried again after so long, however much arrives meanwhile; a try may take long."""
-_MOST_HELD = 10_000
-"""How many messages, and events for observers, are held back while the store cannot be written."""
 _MOST_CALLS = 10_000
 """How many changes may wait for the manager at a time."""
 _LONGEST_WAIT_S = 3600.0
@@ -48,7 +48,8 @@ class ManagerDriver:
     """Runs a manager in a thread of its own, from :meth:`start` to :meth:`close`.
 
     Everything that arrives while a turn is under way is taken in the next one, and a turn is one commit:
-    the busier it is, the more changes share one.
+    the busier it is, the more changes share one.  A turn that cannot be written is tried again until it can,
+    and no other one begins before: so no more waits than one turn and the latest report of each worker.
 
     Args:
         scheduler: the strategy; it serves this manager alone.
@@ -100,15 +101,14 @@ class ManagerDriver:
         self._thread = threading.Thread(target=self._loop, name="minorch-manager", daemon=True)
         self._closed = False
         self._callbacks: dict[str, list[Callable[[], None]]] = {}
-        self._unwritten: dict[tuple[str, str], Change] = {}
-        """By table and key, so that a store that cannot be written for hours costs no more than its rows."""
-        self._unsent: list[Assign] = []
-        self._untold: list[Event] = []
+        self._step: Step | None = None
+        """What is to be written, and then sent and told; None: all of it was."""
         self._unanswered: list[tuple[Future[object], object]] = []
+        """Those whose change is in it, and what they are to be told."""
         self._taken: list[Future[object]] = []
         """Of the calls of this turn."""
-        self._changed: dict[str, None] = {}
         self._fault: StoreError | None = None
+        """Why the store could not be written when it was last tried; None: it could."""
         self._retry_at = 0.0
         self._bug: BaseException | None = None
         self._turning = False
@@ -136,7 +136,7 @@ class ManagerDriver:
         """
         step = self.manager.settle(self._clock())
         self._store.commit(step.changes)
-        self._untold += step.events  # with those of the first turn
+        self._step = msgspec.structs.replace(step, changes=())  # the rest is for the manager's thread
         self._thread.start()
 
     def receive(self, report: Report) -> None:
@@ -279,7 +279,8 @@ class ManagerDriver:
             NotFound: there is no such node.
         """
         with self._lock:
-            return self.manager.node(node).draining or _drain_of(node) in self._changed
+            told = self._step is None or node not in self._step.drained
+            return self.manager.node(node).draining or not told
 
     def close(self, timeout_s: float = 5.0) -> None:
         """End the thread after a last turn; the store is left open. Closing twice is fine."""
@@ -316,37 +317,39 @@ class ManagerDriver:
             except queue.Empty:
                 pass
             try:
-                deadline = self._turn(calls, self._take_reports())
+                deadline = self._turn(calls)
             except BaseException as error:  # noqa: BLE001  its callers are told
                 _log.exception("the manager stopped because of a bug in minorch")
                 self._bug = error
                 return
-            self._answer()
 
-    def _turn(self, calls: Sequence[_Call], reports: Sequence[Report]) -> float | None:
-        """Absorb, settle, commit; and only then send."""
+    def _turn(self, calls: Sequence[_Call]) -> float | None:
+        """Absorb, settle, commit; and only then send. First of all, what could not be written before.
+
+        Returns when the next turn is due.
+        """
         self._taken = [future for _, future in calls]
-        with self._lock:
-            self._turning = True
-            try:
-                step = self._absorb(calls, reports)
-                self._collect(step)
-                if not self._commit():
-                    return self._retry_at
-            finally:
-                self._turning = False
-            messages, self._unsent = self._unsent, []
-            events, self._untold = self._untold, []
-        for message in messages:
-            self._pass_on(message)
-        if events and self._on_events is not None:
-            self._tell(self._on_events, events)
-        return step.deadline
+        while True:
+            left_over = self._step is not None
+            with self._lock:
+                self._turning = True
+                try:
+                    step = self._step = self._step or self._absorb(calls)
+                    durable = self._commit(step)
+                finally:
+                    self._turning = False
+            if not durable:
+                if left_over:
+                    self._refuse(calls)
+                return self._retry_at
+            self._deliver(step)
+            if not left_over:
+                return step.deadline
 
-    def _absorb(self, calls: Sequence[_Call], reports: Sequence[Report]) -> Step:
+    def _absorb(self, calls: Sequence[_Call]) -> Step:
         for change, future in calls:
             self._apply(change, future)
-        for report in reports:
+        for report in self._take_reports():
             try:
                 self.manager.receive(report, self._clock())
             except MessageError as error:
@@ -354,33 +357,25 @@ class ManagerDriver:
         return self.manager.settle(self._clock())
 
     def _apply(self, change: Callable[[], object], future: Future[object]) -> None:
-        if self._fault is not None:
-            future.set_exception(
-                StoreError(f"nothing new is accepted while the store cannot be written: {self._fault}")
-            )
-            return
         try:
             self._unanswered.append((future, change()))
         except BaseException as error:  # noqa: BLE001  the caller's own, such as a node's name that is no text
             future.set_exception(error)
 
-    def _collect(self, step: Step) -> None:
-        for change in step.changes:
-            self._unwritten.pop(change[:2], None)  # the order is that of the last changes
-            self._unwritten[change[:2]] = change
-        self._unsent += step.messages
-        self._untold += step.events
-        self._changed.update(dict.fromkeys(step.changed_jobs))
-        self._changed.update(dict.fromkeys(map(_drain_of, step.drained)))
+    def _refuse(self, calls: Sequence[_Call]) -> None:
+        for _, future in calls:
+            future.set_exception(
+                StoreError(f"nothing new is accepted while the store cannot be written: {self._fault}")
+            )
 
-    def _commit(self) -> bool:
-        if not self._unwritten:
+    def _commit(self, step: Step) -> bool:
+        """Whether a step is durable; a store that has just failed is left alone, until the very end."""
+        if not step.changes:
             return True
         if self._fault is not None and not self._closed and self._clock() < self._retry_at:
-            self._drop_oldest()
             return False
         try:
-            self._store.commit(tuple(self._unwritten.values()))
+            self._store.commit(step.changes)
         except BaseException as error:  # noqa: BLE001  a store may be anybody's; written twice is the same
             if self._fault is None:
                 _log.error(
@@ -390,28 +385,26 @@ class ManagerDriver:
                 error = StoreError(f"{type(error).__name__}: {error}")
             self._fault = error
             self._retry_at = self._clock() + _RETRY_S
-            self._drop_oldest()
             return False
-        self._unwritten.clear()
         if self._fault is not None:
             _log.warning("the store can be written again; what waited for that goes on")
             self._fault = None
         return True
 
-    def _drop_oldest(self) -> None:
-        """Bound what is held back; workers ask for what they miss."""
-        del self._unsent[:-_MOST_HELD], self._untold[:-_MOST_HELD]
-
-    def _answer(self) -> None:
-        """Answer callers and call back those who wait, unless the store is behind."""
-        if self._unwritten:
-            return
+    def _deliver(self, step: Step) -> None:
+        """Send and tell what is durable, answer callers, and call back those who wait."""
+        for message in step.messages:
+            self._pass_on(message)
+        if step.events and self._on_events is not None:
+            self._tell(self._on_events, step.events)
+        self._step = None
         answers, self._unanswered = self._unanswered, []
         for future, result in answers:
             future.set_result(result)
-        changed, self._changed = self._changed, {}
-        for job_id in changed:
+        for job_id in step.changed_jobs:
             self._call_back(self._callbacks.get(job_id, ()))
+        for node in step.drained:
+            self._call_back(self._callbacks.get(_drain_of(node), ()))
 
     @staticmethod
     def _call_back(callbacks: Iterable[Callable[[], None]]) -> None:
@@ -439,6 +432,12 @@ class ManagerDriver:
         with self._door:
             self._ended = True
         closed = self._gone()
+        if self._fault is not None:
+            in_doubt = StoreError(
+                f"the cluster ended before the store took the change, which is in doubt: {self._fault}"
+            )
+            for future, _ in self._unanswered:
+                future.set_exception(in_doubt)
         futures = [future for future, _ in self._unanswered] + self._taken
         while not self._inbox.empty():
             item = self._inbox.get()
@@ -454,8 +453,8 @@ class ManagerDriver:
     def job_is_over(self, job_id: str) -> bool:
         """Whether a job is over or forgotten, as far as is durable."""
         with self._lock:
-            if job_id in self._changed:  # and not written yet: its callbacks are called when it is
-                return False
+            if self._step is not None and job_id in self._step.changed_jobs:
+                return False  # its callbacks are called when that is durable and told
             try:
                 return self.manager.job_state(job_id).terminal
             except NotFound:
