@@ -11,7 +11,7 @@ Handle a message with ``match`` and close it with ``assert_never``.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, NoReturn
 
 import msgspec
 from msgspec import Meta
@@ -224,8 +224,19 @@ _DECODER: Final = msgspec.json.Decoder(Message, dec_hook=decode_hook)
 
 
 def encode(message: Message) -> bytes:
-    """Return *message* as JSON. Secrets are in it in the clear: the transport must keep it confidential."""
-    return _ENCODER.encode(message)
+    """Return *message* as JSON. Secrets are in it in the clear: the transport must keep it confidential.
+
+    Raises:
+        MessageError: it is larger than :data:`~minorch.messages.MAX_MESSAGE_BYTES`, so nobody would read it.
+    """
+    data = _ENCODER.encode(message)
+    if len(data) > MAX_MESSAGE_BYTES:
+        _refuse_size(len(data))
+    return data
+
+
+def _refuse_size(size: int) -> NoReturn:
+    raise MessageError(f"a message of {size:,} bytes; at most {MAX_MESSAGE_BYTES:,} are read")
 
 
 def decode(data: bytes | bytearray | memoryview) -> Message:
@@ -240,7 +251,7 @@ def decode(data: bytes | bytearray | memoryview) -> Message:
     """
     size = memoryview(data).nbytes
     if size > MAX_MESSAGE_BYTES:
-        raise MessageError(f"a message of {size:,} bytes; at most {MAX_MESSAGE_BYTES:,} are read")
+        _refuse_size(size)
     try:
         message: Message = _DECODER.decode(bytes(data))
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:

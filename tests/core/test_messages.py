@@ -201,6 +201,15 @@ def test_no_part_of_a_refused_message_is_in_the_error(place: str):
     assert caught.value.__suppress_context__
 
 
+def test_a_message_that_nobody_would_read_is_not_written(monkeypatch: pytest.MonkeyPatch):
+    size = len(encode(REPORT))
+    monkeypatch.setattr(messages, "MAX_MESSAGE_BYTES", size)
+    assert decode(encode(REPORT)) == REPORT
+    monkeypatch.setattr(messages, "MAX_MESSAGE_BYTES", size - 1)
+    with pytest.raises(MessageError, match=rf"a message of {size:,} bytes; at most {size - 1:,} are read"):
+        encode(REPORT)
+
+
 def test_a_message_that_is_too_large_is_refused_unread(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(messages, "MAX_MESSAGE_BYTES", 1000)
     padded = encode(REPORT).ljust(1000)
