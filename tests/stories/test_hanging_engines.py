@@ -6,6 +6,7 @@ import pytest
 
 from minorch.manager import ManagerConfig
 from minorch.manager.planning import task_view
+from minorch.messages import Assign, Report
 from minorch.model import Job, Port, RestartPolicy
 from minorch.schedulers import LeastLoaded
 from minorch.states import Reason, TaskState
@@ -249,3 +250,32 @@ def test_a_start_that_hung_and_came_about_after_all_is_no_longer_counted(world: 
     assert [record.hung_since for record in world.desk.state.tasks[world.task().id].attempts] == [None]
     world.pass_time(300.0)
     assert "task_moving" not in world.kinds()
+
+
+def test_what_is_prepared_stays_though_a_late_word_says_that_it_hung_under_a_worker_that_is_gone(
+    world: World, hung: Machine
+):
+    late: list[Report] = []
+
+    def lose(message: Assign | Report) -> bool:
+        hangs = isinstance(message, Report) and any(seen.hung for seen in message.observed)
+        if hangs:
+            late.append(message)
+        return hangs
+
+    world.lose = lose
+    world.submit(sleeper())
+    pass_time(world, hung, CALL_S)
+    assert late
+    world.lose = lambda message: False
+    hung.boot()
+    world.start_manager()
+    world.pass_time(3)
+    assert hung.pending, "it is asked to start by the next worker, and pulls an image, say"
+    world.manager.receive(late[0], world.now)
+    world.pass_time(ManagerConfig().engine_patience_s + 10)
+    assert len(world.task().attempts) == 1
+    recover(hung)
+    world.run()
+    assert world.task().state is TaskState.RUNNING
+    assert len(hung.live) == 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from minorch.manager.desk import Desk
 from minorch.manager.lifecycle import attempt_began, end_attempt
-from minorch.messages import Observed, Report, Streak
+from minorch.messages import Observed, Report
 from minorch.state.records import AttemptRecord, TaskRecord
 from minorch.state.tables import NodeEntry
 from minorch.states import AttemptState
@@ -32,12 +32,12 @@ def absorb_report(desk: Desk, report: Report, now: float) -> None:
         task = desk.state.tasks.get(observed.task_id)
         if task is None:
             session.repeat_all()  # the worker gives up what that does not name: after a grace, if it found it
+        elif not session.certain:
+            whole = False  # a worker that lives says it again; of one that is gone it may be true no more
         elif _is_stale(task, observed, report.worker):
             desk.release(report.worker, observed.task_id, observed.attempt)
-        elif observed.state.terminal and not session.certain:
-            whole = False  # a worker that lives says it again; of one that is gone it may be true no more
         else:
-            _merge(desk, task, observed, now, told=report.epoch > 0)
+            _merge(desk, task, observed, now)
     if whole:
         session.merged(report)
     for task_id, stats in report.task_stats:
@@ -103,15 +103,10 @@ def _contradicts_itself(observed: Observed) -> bool:
             return False
 
 
-def _merge(desk: Desk, task: TaskRecord, observed: Observed, now: float, *, told: bool) -> None:
+def _merge(desk: Desk, task: TaskRecord, observed: Observed, now: float) -> None:
     """Move an attempt on to where it was observed, if that is further than is known.
 
-    Args:
-        desk: the manager's.
-        task: whose latest attempt it is.
-        observed: what its worker says.
-        now: seconds since 1970.
-        told: whether the worker was told what it should have, and so how often its runs were restarted.
+    Its worker was told what it should have, and so how often its runs were restarted.
     """
     attempt = task.attempts[-1]
     if attempt.state.terminal or _contradicts_itself(observed):
@@ -126,11 +121,7 @@ def _merge(desk: Desk, task: TaskRecord, observed: Observed, now: float, *, told
         if observed.hung:
             desk.timers.add(now + desk.config.engine_patience_s, "engine", attempt.node)
     restarted = attempt.run and observed.run > attempt.run
-    if told:
-        _merge_streak(desk, task, attempt, observed, now)
-    elif observed.run > max(1, attempt.run):  # there were restarts that nobody heard of
-        made = task.restarts_made + observed.run - max(1, attempt.run)
-        attempt.streak = Streak(restarts=made, exit_code=None, next_at=None)
+    _merge_streak(desk, task, attempt, observed, now)
     if observed.run > attempt.run:
         attempt.running_since = now
     before = attempt.message  # where a run failed, it says how, and when the next one follows
