@@ -83,7 +83,7 @@ class World:
             conditions=self.conditions,
             observer=self.oracle,
             manager_config=ManagerConfig(
-                max_lost=dice.choice((3, 20)),
+                max_lost=dice.choice((1, 3, 20)),
                 max_events=200,
                 keep_runs=dice.choice((0, 5)),
                 keep_runs_s=60,
@@ -161,7 +161,7 @@ class World:
             case "machine crashes" if worker.up:
                 worker.engine.go_down(runs_end=True)
                 worker.crash()
-                if dice.random() < 0.2:
+                if dice.random() < 0.5:
                     worker.engine.lose_disk()
                 cluster.agenda.after(lasts_s, worker.engine.come_up)
                 cluster.agenda.after(lasts_s, partial(self._start_worker, worker, worker.lives))
@@ -258,7 +258,7 @@ class World:
         apart = Affinity.apart(
             task=name, weight=None if self.scenario.nodes > 2 and dice.random() < 0.5 else 7
         )
-        once = dice.random() < 0.2  # see LocalAttempt.once
+        once = dice.random() < 0.3  # see LocalAttempt.once
         policies = (None, RestartPolicy.on_failure(2), RestartPolicy.always(1), RestartPolicy.never())
         return Task(
             name,
