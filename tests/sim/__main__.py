@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Iterator
 from functools import partial
+from multiprocessing.pool import AsyncResult
 
 import msgspec
 
@@ -35,10 +36,11 @@ def _results(options: argparse.Namespace) -> Iterator[tuple[int, Ended]]:
         yield from map(play_seed, seeds)
         return
     with multiprocessing.get_context("spawn").Pool(options.jobs) as pool:
-        chunk = 8 * options.jobs
-        while True:  # by chunks, so that a pool does not run ahead without end
-            batch = list(itertools.islice(seeds, chunk))
-            yield from pool.imap(play_seed, batch)
+        under_way = collections.deque[AsyncResult[tuple[int, Ended]]]()
+        for seed in seeds:
+            under_way.append(pool.apply_async(play_seed, (seed,)))
+            if len(under_way) > 16 * options.jobs:  # so that a pool does not run ahead without end
+                yield under_way.popleft().get()
 
 
 def run_many(options: argparse.Namespace) -> int:
