@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import sys
 import traceback
 
 import pytest
@@ -10,6 +12,8 @@ import pytest
 import minorch as mo
 from minorch.cluster import handles
 from minorch.errors import StartFailed
+from minorch.model.secret import redact
+from minorch.runtimes.process.probing import probe_command
 from minorch.runtimes.process.spawning import _find
 
 WORD = "hunter2-swordfish"
@@ -69,3 +73,33 @@ def test_the_end_of_a_log_does_not_begin_within_a_secret(monkeypatch: pytest.Mon
     shown = str(failure.value)
     assert not any(secret[at : at + 2] in shown for at in range(len(secret) - 1)), shown
     assert kept < 24 or " after" in shown
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "print('{secret}'.rjust(5000, 'x') + 'y' * 4090)",
+        "print('first'); print('{secret}' + 'y' * 4090)",
+        "print('y' * 4096 + '{secret}'); print(); print()",
+        "import sys; sys.stdout.write('x' * 190 + '{secret}')",
+    ],
+)
+def test_no_part_of_a_secret_is_left_of_what_a_check_writes(script: str):
+    secret = "pässwörter-ünd-ähnliches"
+    check = mo.HealthCheck.exec([sys.executable, "-c", script.format(secret=secret)], timeout_s=20)
+    probe = probe_command(check, {**os.environ, "PYTHONIOENCODING": "utf-8"}, "/")
+    assert probe.healthy
+    assert len(probe.detail) > 20, "the last line that says something"
+    shown = redact(probe.detail, (secret,))
+    assert not [part for at in range(len(secret) - 3) if (part := secret[at : at + 4]) in shown]
+
+
+def test_the_last_line_that_says_something_is_told():
+    def said(words: str) -> str:
+        check = mo.HealthCheck.exec(["printf", words], timeout_s=20)
+        return probe_command(check, os.environ, "/").detail
+
+    assert said("one\\ntwo") == "exit code 0: two"
+    assert said("one\\ntwo\\n \\n\\n") == "exit code 0: two"
+    assert said("\\n") == "exit code 0"
+    assert said("x" * 5000) == "exit code 0: " + "x" * 200

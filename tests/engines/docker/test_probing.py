@@ -8,6 +8,7 @@ import pytest
 
 from minorch.ids import RunKey
 from minorch.model import HealthCheck, Port
+from minorch.model.secret import redact
 from tests.engines.docker.conftest import Story, eventually
 
 SERVER = "mkdir /tmp/w; echo hello >/tmp/w/index.html; exec httpd -f -p 80 -h /tmp/w"
@@ -100,3 +101,15 @@ def test_stats_see_memory_that_the_run_takes(story: Story):
     launch = story.start("sh", "-c", "x=$(yes 0123456789 | head -c 20000000); echo ready; sleep 60; true")
     eventually(lambda: b"".join(story.runtime.logs(launch.key)), "the memory")
     assert story.runtime.stats([launch.key])[launch.key].memory > 15_000_000
+
+
+def test_what_a_check_writes_is_cut_between_characters_so_that_a_secret_is_recognised(story: Story):
+    launch = story.start("sleep", "300")
+    secret = "pässwörter-ünd-ähnliches"
+    for before in range(500 - len(secret), 500):
+        words = "x" * before + secret + "y" * 600
+        detail = story.runtime.probe(launch.key, HealthCheck.exec(["echo", words])).detail
+        assert detail.startswith("exit code 0: x")
+        assert len(detail) == len("exit code 0: ") + 500
+        shown = redact(detail, (secret,))
+        assert secret[:4] not in shown

@@ -31,6 +31,9 @@ from minorch.runtimes.docker.status import published
 __all__ = ["probe"]
 
 _MOST_OUTPUT: Final = 500
+"""Characters. None is cut in half, or a secret that ends there would not be recognised."""
+_LONGEST_CHARACTER: Final = 4
+"""In bytes."""
 _PROXY_S: Final = 0.1
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] (\d{3})\b")
 _EXEC_ID: Final = re.compile(r"[0-9a-f]{64}\Z")
@@ -165,14 +168,14 @@ def _run(engine: Engine, exec_id: str, timeout_s: float) -> tuple[str, bool]:
     output = b""
     try:
         for piece in demultiplex(stream.pieces()):
-            output = (output + piece)[:_MOST_OUTPUT]
+            output = (output + piece)[: _LONGEST_CHARACTER * _MOST_OUTPUT]
     except EngineUnavailable:
         if not late.is_set():
             raise
     finally:
         timer.cancel()
         stream.close()
-    return output.decode(errors="replace").strip(), not late.is_set()
+    return output.decode(errors="replace")[:_MOST_OUTPUT].strip(), not late.is_set()
 
 
 def _end(engine: Engine, result: Mapping[str, Any], container_id: str) -> None:

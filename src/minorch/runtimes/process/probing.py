@@ -45,18 +45,21 @@ def probe_command(check: HealthCheck, environment: Mapping[str, str], workdir: s
             return Probe(False, f"the check did not end within {check.timeout_s:g} s")
         finally:
             signal_group(process.pid, born, signal.SIGKILL)
-    last = said.decode(errors="replace").strip().rpartition("\n")[2]
+    last = said.decode(errors="replace").strip()
     return Probe(code == 0, f"exit code {code}{f': {last:.200}' if last else ''}")
 
 
 def _read_until(process: subprocess.Popen[bytes], deadline: float) -> bytes:
-    """Read its output to the end, keeping the last of it."""
+    """Read its output to the end; returns the beginning of its last line that says something.
+
+    Not the end: what is cut in front may begin within a secret, which nobody would recognise.
+    """
     if process.stdout is None:
         return b""
     pipe = process.stdout.fileno()
     poll = select.poll()  # unlike select() it takes descriptors above 1023
     poll.register(pipe, select.POLLIN)
-    kept = b""
+    last = line = b""
     while (left_s := deadline - time.monotonic()) > 0:
         if process.poll() is not None:
             left_s = 0.0  # a child of the check may hold the pipe for ever
@@ -67,8 +70,11 @@ def _read_until(process: subprocess.Popen[bytes], deadline: float) -> bytes:
         piece = os.read(pipe, 65536)
         if not piece:
             break
-        kept = (kept + piece)[-_KEPT:]
-    return kept
+        *ended, rest = piece.split(b"\n")
+        for part in ended:
+            last, line = (line + part)[:_KEPT].strip() or last, b""
+        line = (line + rest)[:_KEPT]
+    return line.strip() or last
 
 
 def probe_port(check: HealthCheck, host: str, port: int) -> Probe:
