@@ -54,8 +54,10 @@ def test_everything_ends_with_the_block_however_it_is_left(
 
 def test_an_interrupt_while_it_waits_ends_everything(tmp_path: Path):
     code = f"""
+import signal
 import minorch as mo
 from minorch.runtimes.process import ProcessRuntime
+signal.signal(signal.SIGINT, signal.default_int_handler)  # shells have what runs behind them ignore it
 try:
     with mo.Cluster(runtime=ProcessRuntime({str(tmp_path)!r})) as cluster:
         job = cluster.submit(mo.Task("part", command=["sleep", "1000"]))
@@ -66,12 +68,15 @@ try:
 except KeyboardInterrupt:
     print("interrupted", job.state)
 """
-    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-    assert child.stdout is not None
-    pid = int(child.stdout.readline())
-    time.sleep(0.2)
-    child.send_signal(signal.SIGINT)
-    out, _ = child.communicate(timeout=20)
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as child:
+        try:
+            assert child.stdout is not None
+            pid = int(child.stdout.readline())
+            time.sleep(0.2)
+            child.send_signal(signal.SIGINT)
+            out, _ = child.communicate(timeout=20)
+        finally:
+            child.kill()
     assert out == "interrupted STOPPED\n"
     assert not psutil.pid_exists(pid)
 
