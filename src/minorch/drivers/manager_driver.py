@@ -279,8 +279,8 @@ class ManagerDriver:
             NotFound: there is no such node.
         """
         with self._lock:
-            told = self._step is None or node not in self._step.drained
-            return self.manager.node(node).draining or not told
+            untold = self._step is not None and node in self._step.drained
+            return self.manager.node(node).draining or untold
 
     def close(self, timeout_s: float = 5.0) -> None:
         """End the thread after a last turn; the store is left open. Closing twice is fine."""
