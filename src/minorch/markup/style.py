@@ -1,7 +1,7 @@
 """How pictures look: one stylesheet, which each view brings with it.
 
-The colours of text and ground are the notebook's, so that a picture is readable on a light theme and on a dark
-one: what is to be softer is more transparent.  JupyterLab and VS Code have rules for tables in outputs; the
+The colours of text and ground are the notebook's, so that a picture is readable on a light theme and on a
+dark one: what is to be softer is more transparent.  JupyterLab and VS Code have rules for tables in outputs; the
 selectors here are more specific than those.
 """
 
@@ -40,7 +40,8 @@ _READABLE: Final = """
 .minorch table.mo-table th.mo-right, .minorch table.mo-table td.mo-right {
   text-align: right; white-space: nowrap; }
 .minorch table.mo-table td.mo-whole { white-space: nowrap; overflow-wrap: normal; }
-.minorch table.mo-table tbody tr:nth-child(n), .minorch table.mo-table thead tr { background: none; border: 0; }
+.minorch table.mo-table tbody tr:nth-child(n), .minorch table.mo-table thead tr {
+  background: none; border: 0; }
 """
 
 STYLE: Final = "".join(line.strip() for line in _READABLE.splitlines())
