@@ -32,7 +32,7 @@ class Span:
     """None: it still lasts, to the end of the picture."""
     hue: Hue
     words: str = ""
-    """What it was, for who points at it. How long it took is added."""
+    """What it was, for who points at it. How long it took, or since when it lasts, is added."""
     label: str = ""
     """What is written on it, if there is room."""
     thin: bool = False
@@ -179,8 +179,10 @@ def _merged(spans: Sequence[Span], frame: _Frame, grain: float) -> list[tuple[fl
 def _span(
     span: Span, left: float, right: float, top: float, height: float, frame: _Frame, count: int
 ) -> Html:
-    end_s = frame.end_s if span.end_s is None else span.end_s
-    lasted = time_words(max(0.0, end_s - span.begin_s)) + (" so far" if span.end_s is None else "")
+    if span.end_s is None:
+        lasted = f"since {time_words(span.begin_s - frame.begin_s)}"
+    else:
+        lasted = time_words(max(0.0, span.end_s - span.begin_s))
     words = f"{span.words}, {lasted}" if span.words else lasted
     words += f", and {count - 1:,} more" if count > 1 else ""
     box = tag(

@@ -14,9 +14,10 @@ from minorch.markup.scales import number_ticks, time_ticks
 __all__ = ["Series", "lines"]
 
 _WIDTH: Final = 760.0
-_HEIGHT: Final = 170.0
+_HEIGHT: Final = 180.0
 _AXIS: Final = 20.0
-_TOP: Final = 8.0
+_TOP: Final = 22.0
+"""Above the highest value is its unit."""
 _RIGHT: Final = 26.0
 _MOST_SERIES: Final = 8
 _MOST_POINTS: Final = 350
@@ -145,7 +146,7 @@ class _Plot:
             drawn.append(tag("rect", x=x - 0.5, y=self.bottom, width=1, height=4, fill="currentColor"))
             labels.append(tag("text", words, x=x, y=self.bottom + 16, text_anchor="middle"))
         if unit:
-            labels.append(tag("text", unit, x=self.left + 4, y=_TOP + 10))
+            labels.append(tag("text", unit, x=0, y=10))
         return join([tag("g", *drawn, opacity=".18"), tag("g", *labels, opacity=".72")])
 
 

@@ -1,8 +1,8 @@
 """How pictures look: one stylesheet, which each view brings with it.
 
 The colours of text and ground are the notebook's, so that a picture is readable on a light theme and on a
-dark one: what is to be softer is more transparent.  JupyterLab and VS Code have rules for tables in outputs; the
-selectors here are more specific than those.
+dark one: what is to be softer is more transparent.  JupyterLab and VS Code have rules for tables in outputs;
+the selectors here are more specific than those.
 """
 
 from __future__ import annotations
