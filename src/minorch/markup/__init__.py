@@ -7,7 +7,7 @@ fetched, there are no ids that could clash, and whatever is long is cut, and say
 """
 
 from minorch.markup.bars import Bar, Level, Part, bars, meter
-from minorch.markup.elements import Html, Hue, badge, escape, hue_of, legend, note, shorten, tag, view
+from minorch.markup.elements import Html, Hue, badge, counts, escape, hue_of, legend, note, shorten, tag, view
 from minorch.markup.gantt import Lane, Span, gantt
 from minorch.markup.lines import Series, lines
 from minorch.markup.scales import number_ticks, time_ticks, time_words
@@ -25,6 +25,7 @@ __all__ = [
     "Span",
     "badge",
     "bars",
+    "counts",
     "escape",
     "gantt",
     "hue_of",

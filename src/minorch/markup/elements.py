@@ -16,6 +16,7 @@ __all__ = [
     "Hue",
     "badge",
     "coordinate",
+    "counts",
     "escape",
     "hue_of",
     "legend",
@@ -141,20 +142,32 @@ def hue_of(state: str) -> Hue:
     return _HUES.get(state.upper().replace("_", " "), Hue.GREY)
 
 
-def badge(state: str, hue: Hue | None = None) -> Html:
-    """A state as a small sign and its name.
+def badge(words: str, *, like: str = "") -> Html:
+    """A state as a small sign, and words.
 
     Args:
-        state: the name.
-        hue: the colour, and with it the shape, of the sign; None: what :func:`hue_of` says.
+        words: what stands beside the sign: the state's name, or more than that.
+        like: the state's name, if the words say something else.
     """
-    hue = hue or hue_of(state)
+    hue = hue_of(like or words)
     path, filled = _SHAPES[hue]
     paint = {"fill": hue.value} if filled else {"fill": "none", "stroke": hue.value, "stroke_width": "1.9"}
     sign = tag(
         "svg", tag("path", d=path, **paint), width=10, height=10, viewBox="0 0 10 10", aria_hidden="true"
     )
-    return tag("span", sign, escape(state, 60), class_="mo-badge")
+    return tag("span", sign, escape(words, 60), class_="mo-badge")
+
+
+def counts(states: Mapping[str, int], label: str = "") -> Html:
+    """How many are in which state, as badges in a row; nothing where none is in any.
+
+    Args:
+        states: how many, by the state's name; zeros are left out.
+        label: what is counted.
+    """
+    shown = [badge(f"{count:,} {state.lower()}", like=state) for state, count in states.items() if count]
+    named = [tag("span", f"{label} ", class_="mo-dim")] if label else []
+    return tag("div", *named, *shown, class_="mo-counts") if shown else Html()
 
 
 def legend(entries: Sequence[tuple[str, Hue]]) -> Html:

@@ -22,6 +22,7 @@ _READABLE: Final = """
 .minorch .mo-cap { font-weight: 600; margin: 12px 0 3px; }
 .minorch .mo-badge { white-space: nowrap; margin-right: 10px; }
 .minorch .mo-badge svg, .minorch .mo-key svg { margin-right: 5px; vertical-align: -1px; }
+.minorch .mo-counts { margin: 2px 0 6px; }
 .minorch .mo-keys { font-size: 12px; margin: 2px 0 4px; }
 .minorch .mo-key { white-space: nowrap; display: inline-block; margin-right: 14px; }
 .minorch .mo-meter { white-space: nowrap; }
