@@ -53,8 +53,8 @@ class Simulation:
         nodes: the machines; :func:`~minorch.simulation.uniform` makes many alike.
         workload: what arrives and when: arrivals in the order of time, or a function that is given the seed
             and returns them.  It is read as it is due, so it may be longer than memory.
-        scheduler: the strategy: a name, an object, or a function ``cost(task, node)``.  An object is copied, so
-            that it may be used again elsewhere.
+        scheduler: the strategy: a name, an object, or a function ``cost(task, node)``.  An object is copied,
+            so that it may be used again elsewhere.
         seed: whatever is drawn is drawn from it: by the strategy, by a workload that is a function, faults.
         faults: what goes wrong; None: nothing.
         model: how fast tasks run that share a node; None: each takes as long as was told.
@@ -121,6 +121,7 @@ class Simulation:
             start_s=_seconds("start_s", start_s),
             turn_s=_seconds("turn_s", turn_s),
             scheduler_s=scheduler_s if isinstance(scheduler_s, str) else _seconds("scheduler_s", scheduler_s),
+            measures=measure_every_s is not None,
         )
         self._arrivals: Iterator[Arrival] = read_arrivals(workload, seed)
         self._arrived = 0

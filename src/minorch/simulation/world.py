@@ -181,6 +181,7 @@ class SimulatedWorld(Conditions):
         turn_s: for how long the manager gathers what comes before it takes a turn, in seconds.
         scheduler_s: what each placement takes of virtual time, in seconds; ``"measured"``: what plans really
             take.
+        measures: whether workers can measure their nodes.
     """
 
     def __init__(
@@ -194,6 +195,7 @@ class SimulatedWorld(Conditions):
         start_s: float,
         turn_s: float,
         scheduler_s: float | str,
+        measures: bool,
     ) -> None:
         self._recorder = recorder
         self._planning = planning
@@ -203,6 +205,7 @@ class SimulatedWorld(Conditions):
         self._fate = Fate(start_s, start_s)
         self._turn_s = turn_s
         self._scheduler_s = scheduler_s
+        self._measures = measures
         self._charged_s, self._charged = 0.0, 0
         self.cut: set[str] = set()
         """Nodes that are cut off."""
@@ -256,7 +259,8 @@ class SimulatedWorld(Conditions):
     def measured(self, node: str) -> NodeStats | None:
         """What a worker would measure on its machine: what its tasks really use."""
         cluster, recorder = self._cluster, self._recorder
-        assert cluster is not None
+        if cluster is None or not self._measures:
+            return None
         process = cluster.workers[node]
         live = [recorder.live.get(key.task_id) for key in process.engine.live]
         used = sum((one.usage for one in live if one is not None), Resources())
