@@ -289,11 +289,16 @@ def check_feasible(job: Job, nodes: Mapping[str, NodeEntry]) -> None:
     """
     if job.wait_for_nodes or not nodes:
         return
-    empty = [_empty(entry.record.index, entry.record.node) for entry in nodes.values()]
+    able: NodeView | None = None
     for index, task in enumerate(job.tasks):
         view = TaskView(id="", name=task.name, job_id="", job=job.name, task=task)
-        if not any(could_ever_hold(view, node) for node in empty):
-            blocked: Blocked = count_refusals(view, empty)
+        if able is not None and could_ever_hold(view, able):
+            continue  # what holds one task of a job mostly holds the next
+        empty = (_empty(entry.record.index, entry.record.node) for entry in nodes.values())
+        able = next((node for node in empty if could_ever_hold(view, node)), None)
+        if able is None:
+            every = [_empty(entry.record.index, entry.record.node) for entry in nodes.values()]
+            blocked: Blocked = count_refusals(view, every)
             raise UnschedulableError(
                 f'$.tasks[{index}]: task "{task.name}" ({task.resources}) fits on no node, even if empty: '
                 f"{'; '.join(str(refused) for refused in blocked.refused)}; "
