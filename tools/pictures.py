@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Make a picture of everything that a notebook shows: PNG files, on a light theme and on a dark one.
 
-``python tools/pictures.py DIRECTORY [NAME ...]`` plays a story in virtual time, so the pictures are the same
-each time, and has a Chromium without a window take them.  A picture more is a function that is given the story
-and returns HTML, or a finished PNG as bytes, in :data:`PICTURES`.
+``python tools/pictures.py DIRECTORY [NAME ...]`` plays a story in virtual time, so that the pictures are the
+same each time, and has a Chromium without a window take them.  A picture more is a function that is given the
+story and returns HTML, or a finished PNG as bytes: put it into :data:`PICTURES`.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Story:
             faults=Faults(crash_every_s=9000.0, repair_s=900.0),
             start_s=6.0,
             measure_every_s=30.0,
-            manager_config=ManagerConfig(),  # so that jobs are remembered as in a real cluster
+            manager_config=ManagerConfig(lease_s=60.0),  # so that jobs are remembered as in a real cluster
         )
         self.simulation.run(until=2400.0)
         self.now = 2400.0
@@ -170,7 +170,9 @@ PICTURES: Final[Mapping[str, Callable[[Story], str | bytes]]] = {
     "job-failed": lambda story: _job(story, "flaky"),
     "job-service": lambda story: _job(story, "web"),
     "task": lambda story: _task(story, "flaky", "sync"),
-    "tasks": lambda story: TaskList(task for job in story.simulation.jobs for task in job.tasks)._repr_html_(),
+    "tasks": lambda story: TaskList(
+        task for job in story.simulation.jobs for task in job.tasks
+    )._repr_html_(),
     "explain": lambda story: story.simulation.explain("web/front[0]")._repr_html_(),
     "explain-waits": lambda story: story.simulation.explain("huge/solve")._repr_html_(),
     "plan": _plan,

@@ -22,4 +22,4 @@ def cluster_view(nodes: Sequence[NodeInfo], jobs: Sequence[JobState], words: str
     """
     count = f"{len(nodes):,} node{'' if len(nodes) == 1 else 's'}"
     told = counts({str(state): jobs.count(state) for state in JobState}, "jobs")
-    return view("cluster", node_counts(nodes), nodes_table(nodes), told, words=f"{count} · {words}")
+    return view("cluster", node_counts(nodes, "nodes"), told, nodes_table(nodes), words=f"{count} · {words}")

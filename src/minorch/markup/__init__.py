@@ -7,7 +7,20 @@ fetched, there are no ids that could clash, and whatever is long is cut, and say
 """
 
 from minorch.markup.bars import Bar, Level, Part, bars, meter
-from minorch.markup.elements import Html, Hue, badge, counts, escape, hue_of, legend, note, shorten, tag, view
+from minorch.markup.elements import (
+    Html,
+    Hue,
+    badge,
+    counts,
+    escape,
+    hue_of,
+    join,
+    legend,
+    note,
+    shorten,
+    tag,
+    view,
+)
 from minorch.markup.gantt import Lane, Span, gantt
 from minorch.markup.lines import Series, lines
 from minorch.markup.scales import number_ticks, time_ticks, time_words
@@ -29,6 +42,7 @@ __all__ = [
     "escape",
     "gantt",
     "hue_of",
+    "join",
     "legend",
     "lines",
     "meter",

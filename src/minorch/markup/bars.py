@@ -12,7 +12,7 @@ from minorch.markup.elements import Html, Hue, escape, fit, join, legend, note, 
 __all__ = ["Bar", "Level", "Part", "bars", "meter"]
 
 _METER_WIDTH: Final = 96.0
-_WIDTH: Final = 760.0
+_WIDTH: Final = 820.0
 _ROW: Final = 20.0
 _BAR: Final = 12.0
 _LABEL_MOST: Final = 180.0

@@ -12,7 +12,7 @@ from minorch.markup.scales import time_ticks, time_words
 
 __all__ = ["Lane", "Span", "gantt"]
 
-_WIDTH: Final = 760.0
+_WIDTH: Final = 820.0
 _LANE: Final = 20.0
 _BAR: Final = 13.0
 _THIN: Final = 3.0

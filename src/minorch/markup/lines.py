@@ -13,7 +13,7 @@ from minorch.markup.scales import number_ticks, time_ticks
 
 __all__ = ["Series", "lines"]
 
-_WIDTH: Final = 760.0
+_WIDTH: Final = 820.0
 _HEIGHT: Final = 180.0
 _AXIS: Final = 20.0
 _TOP: Final = 22.0

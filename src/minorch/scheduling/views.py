@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from minorch.markup import Bar, Cell, Html, Hue, Level, Part, badge, bars, meter, note, table, view
+from minorch.markup import Bar, Cell, Html, Hue, Level, Part, badge, bars, join, meter, note, table, tag, view
 from minorch.scheduling.explain import Blocked, Choice, Explanation, Refused
 from minorch.scheduling.job_plan import JobPlan, PlannedPlacement
 from minorch.scheduling.rebalance import Rebalance
@@ -20,8 +20,7 @@ def explanation_view(why: Explanation) -> str:
     """What each node would cost, and what is against the others."""
     parts = [note(why.detail)]
     if why.blocked is not None:
-        parts.append(_blocked(why.blocked))
-        parts.append(note(why.outlook))
+        parts.append(_blocked(why.blocked, why.outlook))
     if why.choices:
         parts.append(_choices(why.choices, why.fitting))
         parts.append(_refused(why.refused, why.fitting, "Could not take it now"))
@@ -63,19 +62,22 @@ def _refused(refused: Sequence[Refused], fitting: int, caption: str) -> Html:
     )
 
 
-def _blocked(blocked: Blocked) -> Html:
+def _blocked(blocked: Blocked, outlook: str) -> Html:
     if not blocked.refused:
         return note("It fits nowhere now: there are no nodes yet.")
-    remarks = [_refused(blocked.refused, 0, "Fits nowhere now")]
-    remarks += [note(str(blocked.nearest))] if blocked.nearest is not None else []
-    remarks += [] if blocked.feasible else [note("no node could hold it even when empty")]
-    return Html("".join(remarks))
+    reasons = _refused(blocked.refused, 0, "Fits nowhere now")
+    words = [str(blocked.nearest)] if blocked.nearest is not None else []
+    words += [] if blocked.feasible else ["no node could hold it even when empty"]
+    words += [outlook] if outlook else []
+    return join([reasons, note("; ".join(words))])
 
 
 def plan_view(plan: JobPlan) -> str:
     """How many tasks would go to which node, and what the others would wait for."""
     plural = "" if plan.tasks == 1 else "s"
-    parts = [note(f"It would be refused: {plan.refused}") if plan.refused else Html()]
+    parts = []
+    if plan.refused:
+        parts.append(tag("div", badge("would be refused", like="refused"), plan.refused))
     if plan.changes is not None:
         words = f"The one that is {plan.changes.state} is taken to be gone; changes: {plan.changes}"
         parts.append(note(words))

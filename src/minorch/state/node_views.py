@@ -15,6 +15,7 @@ from minorch.markup import (
     badge,
     bars,
     counts,
+    join,
     legend,
     meter,
     note,
@@ -43,12 +44,12 @@ def nodes_view(nodes: Sequence[NodeInfo]) -> str:
     return view(f"{len(nodes):,} nodes", node_counts(nodes), nodes_table(nodes))
 
 
-def node_counts(nodes: Sequence[NodeInfo]) -> Html:
+def node_counts(nodes: Sequence[NodeInfo], label: str = "") -> Html:
     """How many nodes are in which state."""
     states = dict.fromkeys(_STATES, 0)
     for node in nodes:
         states[_state(node)] += 1
-    return counts(states)
+    return counts(states, label)
 
 
 def nodes_table(nodes: Sequence[NodeInfo]) -> Html:
@@ -97,7 +98,7 @@ def _meter(name: str, reserved: Resources, capacity: Resources, measured: float 
     taken, whole = dict(reserved.amounts()).get(name, 0), dict(capacity.amounts()).get(name, 0)
     if not whole:
         return Html()
-    words = f"{_amount(name, taken)} of {_amount(name, whole)}"
+    words = _of(name, taken, whole)
     levels = [Level(taken / whole, _RESERVED, f"{words} reserved")]
     if measured is not None:
         levels.append(Level(measured, _MEASURED, f"{100 * measured:.0f} % of the machine in use"))
@@ -118,8 +119,13 @@ def _measured(node: NodeInfo, name: str) -> float | None:
     return used / total if total else None
 
 
-def _amount(name: str, amount: int) -> str:
-    return format_size(amount) if name in ("memory", "disk") else f"{amount / 1000:.4g}"
+def _of(name: str, taken: int, whole: int) -> str:
+    """So much of so much, in the same unit."""
+    if name not in ("memory", "disk"):
+        return f"{taken / 1000:.4g} of {whole / 1000:.4g}"
+    amount, unit = format_size(whole).split()
+    unit_bytes = whole / float(amount) if float(amount) else 1.0
+    return f"{taken / unit_bytes:.3g} of {float(amount):g} {unit}"
 
 
 def _sum(amounts: Sequence[Resources]) -> Resources:

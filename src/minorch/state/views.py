@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Sequence
 from typing import Final
 
-from minorch.markup import Cell, Html, badge, counts, gantt, lines, note, table, time_words, view
+from minorch.markup import Cell, Html, badge, counts, gantt, join, lines, note, table, time_words, view
 from minorch.state.events import Event
 from minorch.state.pictures import JobInfo, TaskInfo
 from minorch.state.rows import ran_s, task_rows
@@ -16,8 +17,9 @@ __all__ = ["events_view", "job_view", "names_view", "task_view", "tasks_view"]
 
 _MOST_LANES: Final = 30
 """Of more tasks than that it is drawn how many did what, not what each did."""
-_MOST_ROWS: Final = 30
-_MOST_EVENTS: Final = 40
+_MOST_ROWS: Final = 12
+"""Of more tasks than can be drawn one by one so many are listed."""
+_MOST_EVENTS: Final = 20
 _MOST_TASKS: Final = 20_000
 """Of more tasks the first are drawn, so that a notebook does not wait."""
 # What somebody has to look at comes first.
@@ -108,13 +110,11 @@ def events_view(events: Sequence[Event]) -> str:
 
 
 def _counts(tasks: Sequence[TaskInfo]) -> Html:
-    """How many are in which state; nothing for a single one."""
-    if len(tasks) < 2:
-        return Html()
+    """How many are in which state; nothing if all are in the same."""
     states = dict.fromkeys(map(str, TaskState), 0)
     for task in tasks:
         states[task.state] += 1
-    return counts(states)
+    return counts(states) if max(states.values()) < len(tasks) else Html()
 
 
 def _over_time(tasks: Sequence[TaskInfo], begin_s: float, end_s: float | None) -> Html:
@@ -130,7 +130,7 @@ def _over_time(tasks: Sequence[TaskInfo], begin_s: float, end_s: float | None) -
             end_s=end_s,
             stacked=True,
         )
-        return Html(picture + note(remark))
+        return join([picture, note(remark)])
     lanes = task_lanes(tasks)
     return gantt(
         lanes, title="the tasks over time", begin_s=begin_s, end_s=end_s, keys=keys_of(lanes), noun="tasks"
@@ -138,26 +138,26 @@ def _over_time(tasks: Sequence[TaskInfo], begin_s: float, end_s: float | None) -
 
 
 def _task_table(tasks: Sequence[TaskInfo], *, with_jobs: bool = False) -> Html:
-    ordered = sorted(tasks, key=lambda task: _URGENCY[task.state]) if len(tasks) > _MOST_ROWS else tasks
-    shown = ordered[:_MOST_ROWS]
+    shown: Sequence[TaskInfo] = tasks
+    if len(tasks) > _MOST_LANES:
+        shown = heapq.nsmallest(_MOST_ROWS, tasks, key=lambda task: _URGENCY[task.state])
     heading, *rows = task_rows(shown)
     cells: list[list[Cell]] = []
     for task, row in zip(shown, rows, strict=True):
         first = f"{task.job}/{task.name}" if with_jobs else task.name
         reason = row[2].replace("_", " ")
-        cells.append([first, badge(row[1]), reason, *row[3:], task.message])
+        attempts = [] if task.attempts else ["", ""]
+        cells.append([first, badge(row[1]), reason, *row[3:5], *(attempts or row[5:7]), row[7], task.message])
     heading = [*heading, "message"]
     kept = [at for at in range(len(heading)) if at < 2 or any(row[at] not in ("", "0", "1") for row in cells)]
     left = len(tasks) - len(shown)
-    return Html(
-        table(
-            [heading[at] for at in kept],
-            [[row[at] for at in kept] for row in cells],
-            right=[at for at, column in enumerate(kept) if column in (3, 5, 7)],
-            whole=[0, 1],
-        )
-        + note(f"and {left:,} more tasks, further from failure than these" if left else "")
+    shown_table = table(
+        [heading[at] for at in kept],
+        [[row[at] for at in kept] for row in cells],
+        right=[at for at, column in enumerate(kept) if column in (3, 5, 6, 7)],
+        whole=[at for at, column in enumerate(kept) if column in (0, 1, 2, 4)],
     )
+    return join([shown_table, note(_more(left, "tasks, of which none is in a worse state"))])
 
 
 def _attempt_table(task: TaskInfo) -> Html:
@@ -177,7 +177,7 @@ def _attempt_table(task: TaskInfo) -> Html:
             ]
         )
     heading = ["attempt", "node", "state", "reason", "exit", "restarts", "ran", "message"]
-    return table(heading, rows, right=[6], whole=[1, 2]) if rows else Html()
+    return table(heading, rows, right=[6], whole=[1, 2, 3]) if rows else Html()
 
 
 def _event_table(
@@ -193,10 +193,8 @@ def _event_table(
         rows.append([*row, event.node, event.detail])
     heading = ["no.", "at", "what", *(["of"] if everything else []), "node", "more"]
     earlier = len(events) - len(shown)
-    return Html(
-        table(heading, rows, caption=caption, right=[1], whole=[2])
-        + note(f"{earlier:,} earlier ones are not shown" if earlier else "")
-    )
+    remark = note(f"{earlier:,} earlier ones are not shown" if earlier else "")
+    return join([table(heading, rows, caption=caption, right=[1], whole=[2]), remark])
 
 
 def _more(count: int, noun: str) -> str:
