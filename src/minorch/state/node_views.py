@@ -72,11 +72,13 @@ def nodes_table(nodes: Sequence[NodeInfo]) -> Html:
     keys = [("reserved, of what the node has", _RESERVED)]
     keys += [("measured, of the whole machine", _MEASURED)] if measured else []
     left = len(nodes) - len(shown)
-    return Html(
-        (_fullness(nodes, names) if many else "")
-        + table(heading, rows, whole=[0, 1])
-        + note(f"and {left:,} more nodes" if left else "")
-        + legend(keys)
+    return join(
+        [
+            _fullness(nodes, names) if many else Html(),
+            table(heading, rows, whole=[0, 1]),
+            note(f"and {left:,} more nodes" if left else ""),
+            legend(keys),
+        ]
     )
 
 
