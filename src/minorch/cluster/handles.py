@@ -287,6 +287,11 @@ class JobHandle:
         return self._access.manager.ask(lambda manager, now: manager.job_state(self.id))
 
     @property
+    def settled(self) -> bool:
+        """Whether nothing of it will change any more: it is over, or its cluster was closed."""
+        return self.state.terminal or self._access.manager.closed
+
+    @property
     def message(self) -> str:
         """In words: why it ended as it did, where that is not its tasks' doing."""
         return self.info().message

@@ -194,6 +194,7 @@ def _span(
         height=height,
         rx=0 if span.thin else min(2.0, (right - left) / 2),
         fill=span.hue.value,
+        opacity=".7" if span.thin else "1",
     )
     if span.thin or not span.label or text_width(span.label, 10) > right - left - 8:
         return box

@@ -15,8 +15,8 @@ _MINUTE_S, _HOUR_S, _DAY_S = 60.0, 3600.0, 86400.0
 _UNITS: Final = (
     # from this length on, unit in seconds, its name, steps in units that are looked for before powers of ten
     (3 * _DAY_S, _DAY_S, "d", ()),
-    (3 * _HOUR_S, _HOUR_S, "h", (0.5, 1, 2, 3, 4, 6, 12)),
-    (3 * _MINUTE_S, _MINUTE_S, "min", (0.5, 1, 2, 5, 10, 15, 20, 30)),
+    (3 * _HOUR_S, _HOUR_S, "h", (1, 2, 3, 4, 6, 12)),
+    (3 * _MINUTE_S, _MINUTE_S, "min", (1, 2, 5, 10, 15, 20, 30)),
     (1.0, 1.0, "s", (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 20, 30)),
     (0.0, 1e-3, "ms", ()),
 )

@@ -66,8 +66,6 @@ def nodes_table(nodes: Sequence[NodeInfo]) -> Html:
         total = sum(node.tasks for node in nodes)
         rows.insert(0, ["all together", "", total, *(_meter(name, reserved, capacity) for name in names), ""])
     heading = ["node", "state", "tasks", *names, "message"]
-    if not any(row[-1] for row in rows):
-        heading, rows = heading[:-1], [row[:-1] for row in rows]
     measured = any(node.stats is not None for node in shown)
     keys = [("reserved, of what the node has", _RESERVED)]
     keys += [("measured, of the whole machine", _MEASURED)] if measured else []
@@ -75,7 +73,7 @@ def nodes_table(nodes: Sequence[NodeInfo]) -> Html:
     return join(
         [
             _fullness(nodes, names) if many else Html(),
-            table(heading, rows, whole=[0, 1]),
+            table(heading, rows, whole=[0, 1], sparse=True),
             note(f"and {left:,} more nodes" if left else ""),
             legend(keys),
         ]
