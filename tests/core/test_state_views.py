@@ -331,7 +331,7 @@ def test_ten_thousand_nodes_are_summed_up_and_those_in_trouble_are_named():
     assert "all together" in text
     assert "80 to 100 %" in text
     assert text.index("ill lost 3") < text.index("n0 ready 3")
-    assert "and 9,976 more nodes" in text
+    assert "and 9,988 more nodes" in text
 
 
 def test_no_nodes_and_nodes_without_resources_are_shown_too():
