@@ -41,7 +41,7 @@ _LONGEST_LEASE_S: Final = 1e9
 """No message says more. A worker that is told of a shorter lease than it has is only more careful."""
 
 
-class Step(msgspec.Struct, frozen=True, kw_only=True):
+class Step(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a driver has to do after the manager has settled."""
 
     changes: Sequence[Change]

@@ -14,7 +14,7 @@ import msgspec
 from minorch.contracts import Launch, Probe as Answer, RunStatus
 from minorch.ids import RunKey
 from minorch.simulation.agenda import Agenda, Clock
-from minorch.simulation.conditions import Conditions, Outcome
+from minorch.simulation.conditions import AT_ONCE, Conditions, Outcome
 from minorch.simulation.observer import Observer
 from minorch.states import Reason
 from minorch.worker import (
@@ -160,6 +160,14 @@ class SimulatedEngine:
             return
         self._asked += 1
         fate = self._conditions.fate(self.node, action)
+        if fate is AT_ONCE and self.up and not self._starting:
+            if isinstance(action, Start):
+                fact = self._start(_Pending(action.launch, waits=True), None, _Late(self._asked, True, False))
+            else:
+                fact = self._carry_out(action)
+            if fact is not None:
+                tell(fact)
+            return
         if not self.up and fate.reached:
             fate = fate._replace(happens_after_s=None, reached=False)
         starting, pending = self._starting, None

@@ -408,7 +408,7 @@ def _manager_config(faults: Faults) -> ManagerConfig:
         keep_runs=0,
         keep_runs_s=0.0,
         keep_tasks=10_000,
-        keep_jobs_s=60.0,
+        keep_jobs_s=_NEVER_S,
         max_events=1000,
     )
 

@@ -47,7 +47,7 @@ _LONGEST_DOUBT_S = 120.0
 _HANGS = "it answers questions, and did not answer when it was to start something"
 
 
-class WorkerStep(msgspec.Struct, frozen=True, kw_only=True):
+class WorkerStep(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a driver has to do after the worker has settled."""
 
     report: Report | None
@@ -134,6 +134,11 @@ class Worker:
         As of the last :meth:`settle`. What runs goes on, and is started again where its policy says so.
         """
         return self._fenced
+
+    @property
+    def awaits_answer(self) -> bool:
+        """Whether it waits for the manager's word, be it a mere answer: without it, it begins nothing."""
+        return self._attempts.unbegun
 
     # -- the entry points ---------------------------------------------------------------------
 
