@@ -134,6 +134,7 @@ class ManagerProcess(_Process):
             config=cluster.manager_config,
             filters=cluster.filters,
             stopwatch=cluster.stopwatch,
+            durable=cluster.durable,
         )
         cluster.observer.manager_started(self)
         self._turn()
@@ -194,7 +195,7 @@ class ManagerProcess(_Process):
 
     def _begin_to_write(self) -> None:
         assert self._step is not None
-        if not self._step.changes:
+        if not self._step.changes and not self._step.events:
             self._go_on(self._step)
             return
         takes_s, fails = self.cluster.conditions.commit()
@@ -359,6 +360,7 @@ class SimulatedCluster:
         now: the true time at the beginning, in seconds since 1970.
         seed: what managers and workers draw is drawn from it.
         stopwatch: real time in seconds, read before and after each plan; None: it is not.
+        durable: whether a manager may be started again; if not, nothing that it decides is kept in rows.
     """
 
     def __init__(
@@ -375,6 +377,7 @@ class SimulatedCluster:
         now: float = 1_000_000.0,
         seed: int = 0,
         stopwatch: Stopwatch | None = None,
+        durable: bool = True,
     ) -> None:
         self.agenda = Agenda(now)
         self.make_scheduler = make_scheduler
@@ -385,6 +388,7 @@ class SimulatedCluster:
         self.filters = filters
         self.seed = seed
         self.stopwatch = stopwatch
+        self.durable = durable
         self.cluster_id = "c" * 32
         self.rows: dict[tuple[str, str], bytes] = {}
         """What is durable."""

@@ -142,6 +142,7 @@ class Simulation:
             now=0.0,
             seed=seed,
             stopwatch=self._planning,
+            durable=False,
         )
         self._world.join(self._cluster)
         self._join()

@@ -189,6 +189,8 @@ class LocalAttempt:
         return f"crash looping: {self.message or f'restarted {self.restarts} times in a row{code}'}"
 
     def _without_secrets(self, text: str) -> str:
+        if not text:
+            return text
         task = self.assignment.task if self.assignment is not None else None
         secrets = task.secrets.values() if task is not None else ()
         return redact(text, tuple(secret.reveal() for secret in secrets))
