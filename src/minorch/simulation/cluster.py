@@ -22,7 +22,7 @@ from minorch.simulation.agenda import Agenda
 from minorch.simulation.conditions import Conditions
 from minorch.simulation.engine import SimulatedEngine
 from minorch.simulation.observer import Observer
-from minorch.worker import Fact, Worker, WorkerConfig, WorkerStep
+from minorch.worker import Fact, Worker, WorkerConfig
 
 __all__ = ["ManagerProcess", "SimulatedCluster", "WorkerProcess"]
 
@@ -314,20 +314,15 @@ class WorkerProcess(_Process):
         worker = self.worker
         if worker is None:
             return
-        step, report = self._take_in(worker), None
-        while True:
-            if step.report is not None:
-                if report is not None and (report.full or report.task_stats):
-                    self.cluster.send(report)
-                report = step.report  # it says again what the one before did, of which nobody has heard
-            if not (self._prompt and self._inbox):
-                break
-            step = self._take_in(worker)
-        if report is not None:
-            self.cluster.send(report)
+        self._take_in(worker)
+        while self._prompt and self._inbox:
+            self._take_in(worker)
+        step = worker.tell(self.clock())
+        if step.report is not None:
+            self.cluster.send(step.report)
         self._wake_when(step.deadline)
 
-    def _take_in(self, worker: Worker) -> WorkerStep:
+    def _take_in(self, worker: Worker) -> None:
         """Have the worker take in what has come, and the engine do what it asks for."""
         inbox, self._inbox = self._inbox, []
         now = self.clock()
@@ -336,13 +331,12 @@ class WorkerProcess(_Process):
                 worker.receive(item, now)
             else:
                 worker.observe(item, now)
-        step = worker.settle(now)
-        self.cluster.observer.worker_settled(self, step.actions)
+        actions = worker.act(now)
+        self.cluster.observer.worker_settled(self, actions)
         self._in_turn = self._prompt
-        for action in step.actions:
+        for action in actions:
             self.engine.do(action, self._tell)
         self._in_turn = False
-        return step
 
 
 class SimulatedCluster:
