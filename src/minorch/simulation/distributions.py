@@ -89,7 +89,7 @@ class BoundedPareto(msgspec.Struct, frozen=True):
     def __call__(self, random: Random) -> float:
         """Draw, by inversion."""
         share = 1.0 - (self.low_s / self.high_s) ** self.alpha
-        drawn = self.low_s * (1.0 - random.random() * share) ** (-1.0 / self.alpha)
+        drawn = self.low_s * math.pow(1.0 - random.random() * share, -1.0 / self.alpha)
         return min(drawn, self.high_s)
 
 
@@ -148,9 +148,10 @@ def constant(value: float) -> Constant:
     Raises:
         UsageError: it is no number from 0; infinite is one.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
-        raise UsageError(f"{brief(value)} is no number from 0")
-    return Constant(float(value))
+    given: object = value
+    if isinstance(given, bool) or not isinstance(given, int | float) or not given >= 0:
+        raise UsageError(f"{brief(given)} is no number from 0")
+    return Constant(float(given))
 
 
 def exponential(mean_s: float) -> Exponential:

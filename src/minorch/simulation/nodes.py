@@ -13,7 +13,7 @@ from typing import Final
 from minorch.errors import SpecError, TraceError, UsageError, brief, did_you_mean
 from minorch.model import Node
 from minorch.resources import Resources
-from minorch.simulation.traces.files import PathLike, read_text
+from minorch.simulation.files import PathLike, read_text
 
 __all__ = ["load_nodes", "mixed", "uniform"]
 
@@ -53,7 +53,8 @@ def uniform(
     Raises:
         UsageError: an argument makes no sense.
 
-    >>> [node.name for node in uniform(2, cpu=4, memory="8GiB") + uniform(1, cpu=64, memory="1TiB", prefix="big")]
+    >>> nodes = uniform(2, cpu=4, memory="8GiB") + uniform(1, cpu=64, memory="1TiB", prefix="big")
+    >>> [node.name for node in nodes]
     ['node-0', 'node-1', 'big-0']
     """
     capacity = Resources(cpu=cpu, memory=memory, disk=disk, **custom)
@@ -99,7 +100,9 @@ def mixed(
     _check_count(count)
     shares = [share for share, _ in kinds.values()]
     if not shares or not all(0 <= share < float("inf") for share in shares) or not sum(shares):
-        raise UsageError(f"the shares of kinds are numbers from 0, and one is above 0, not {brief(shares, 80)}")
+        raise UsageError(
+            f"the shares of kinds are numbers from 0, and one is above 0, not {brief(shares, 80)}"
+        )
     nodes = [
         node
         for (name, (_, capacity)), number in zip(kinds.items(), _apportion(count, shares), strict=True)
@@ -128,8 +131,9 @@ def _apportion(count: int, shares: Sequence[float]) -> list[int]:
 
 
 def _check_count(count: int) -> None:
-    if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= _MOST_NODES:
-        raise UsageError(f"{brief(count)} nodes: it is a number from 0 to {_MOST_NODES:,}")
+    given: object = count
+    if isinstance(given, bool) or not isinstance(given, int) or not 0 <= given <= _MOST_NODES:
+        raise UsageError(f"{brief(given)} nodes: it is a number from 0 to {_MOST_NODES:,}")
 
 
 def load_nodes(path: PathLike) -> list[Node]:
@@ -207,7 +211,7 @@ def _from_csv(path: Path, text: str) -> Iterator[tuple[int | None, Node]]:
 def _check_heading(path: Path, heading: Sequence[str]) -> None:
     if "name" not in heading:
         raise TraceError(
-            f"the first line names the columns, and name is one of them; it is {brief(','.join(heading), 60)}",
+            f"the first line names the columns, one of them name; it is {brief(','.join(heading), 60)}",
             str(path),
             1,
         )

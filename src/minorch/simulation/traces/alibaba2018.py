@@ -16,7 +16,7 @@ from minorch.errors import UsageError
 from minorch.model import Job, Node, Task
 from minorch.resources import Resources
 from minorch.simulation.arrivals import Arrival
-from minorch.simulation.traces.files import PathLike
+from minorch.simulation.files import PathLike
 from minorch.simulation.traces.formats import cells, check_format
 from minorch.simulation.traces.sorting import sort_rows
 from minorch.simulation.traces.trace import (
@@ -69,7 +69,7 @@ def load_alibaba2018(
     machine: Resources = _MACHINE,
     strict: bool = True,
 ) -> Trace:
-    """Read the batch jobs of Alibaba's trace of 2018. What a task's name says it comes after is its ``after``.
+    """Read the batch jobs of Alibaba's trace of 2018, with their dependencies.
 
     A job arrives when the first of its tasks began, for the trace does not tell when it was submitted.
 
@@ -151,7 +151,7 @@ def _line(text: str, line: int) -> _Line:
 
 def _rows(path: Path, lines: Iterable[_Line], reading: Reading) -> Iterator[_Row]:
     for _, of_job in groupby(lines, lambda line: line[0]):
-        tasks = []
+        tasks: list[_Line] = []
         for each in of_job:
             line = _Line._make(each)
             if len(tasks) >= _MOST_TASKS:

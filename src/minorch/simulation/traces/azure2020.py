@@ -18,8 +18,8 @@ from minorch.errors import TraceError, UsageError, brief
 from minorch.model import Job, Task
 from minorch.resources import Resources
 from minorch.simulation.arrivals import Arrival
+from minorch.simulation.files import PathLike, is_gzip, unpacked
 from minorch.simulation.prototypes import Prototypes
-from minorch.simulation.traces.files import PathLike, is_gzip, unpacked
 from minorch.simulation.traces.formats import check_format, header_of
 from minorch.simulation.traces.trace import LeftOut, Malformed, Reading, Trace
 
@@ -54,8 +54,8 @@ def load_azure2020(
     Args:
         path: the SQLite database; it may be packed with gzip.
         machine_id: for which kind of machine. None: for the one that can hold the most types.
-        machine: what such a machine has: 1.0 in the columns ``core``, ``memory``, ``hdd``, ``ssd`` and ``nic``
-            stands for it, and what it has nothing of is not asked for. The trace does not tell it.
+        machine: what such a machine has, which is what 1.0 stands for in the columns ``core``, ``memory``,
+            ``hdd``, ``ssd`` and ``nic``. What it has nothing of is not asked for. The trace does not tell it.
         strict: raise for a malformed row; otherwise skip and count it.
 
     Raises:
@@ -91,7 +91,9 @@ def _types(path: Path, machine_id: int | None, machine: Resources) -> Mapping[in
     with _opened(path) as connection:
         for row, (vm_type, one, *shares) in enumerate(connection.execute(_TYPES, (_MOST_TYPES,)), 1):
             if not isinstance(vm_type, int) or not isinstance(one, int):
-                raise TraceError(f"row {row} of vmType: type {brief(vm_type)}, machine {brief(one)}", str(path))
+                raise TraceError(
+                    f"row {row} of vmType: type {brief(vm_type)}, machine {brief(one)}", str(path)
+                )
             try:
                 by_machine.setdefault(one, {})[vm_type] = _amount(machine, shares)
             except (Malformed, UsageError) as error:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from minorch.errors import TraceError
-from minorch.simulation.traces.files import PathLike, is_gzip, read_lines
+from minorch.simulation.files import PathLike, is_gzip, read_lines
 from minorch.simulation.traces.trace import Malformed
 
 __all__ = ["cells", "check_format", "header_of"]
@@ -51,7 +51,12 @@ _LOOKS: Final[Sequence[tuple[str, str, str, re.Pattern[str]]]] = (
         "load_alibaba2018(batch_task, machine_meta)",
         re.compile(rf"m_\d+,{_INT},[^,]*,[^,]*,{_INT},{_NUMBER},[A-Z]+$"),
     ),
-    ("swf", "a file in the Standard Workload Format", "load_swf", re.compile(rf"{_NUMBER}(?:\s+{_NUMBER}){{17}}$")),
+    (
+        "swf",
+        "a file in the Standard Workload Format",
+        "load_swf",
+        re.compile(rf"{_NUMBER}(?:\s+{_NUMBER}){{17}}$"),
+    ),
 )
 _MAGIC: Final[Sequence[tuple[bytes, str, str, str]]] = (
     (b"SQLite format 3\0", "azure", "an SQLite database", "load_azure2020 if it is the Azure packing trace"),

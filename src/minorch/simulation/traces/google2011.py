@@ -17,8 +17,8 @@ from minorch.errors import UsageError
 from minorch.model import Job, Node, Task
 from minorch.resources import Resources
 from minorch.simulation.arrivals import Arrival
+from minorch.simulation.files import PathLike
 from minorch.simulation.prototypes import Prototypes
-from minorch.simulation.traces.files import PathLike
 from minorch.simulation.traces.formats import cells, check_format
 from minorch.simulation.traces.sorting import sort_rows
 from minorch.simulation.traces.trace import LATEST, Malformed, Reading, Trace, built, number, parsed, whole
@@ -39,7 +39,8 @@ class _Event(NamedTuple):
     """A line of task_events, in the order in which it is to be sorted."""
 
     job: int
-    index: int
+    number: int
+    """Which task of the job."""
     at_us: int
     part: int
     """Which file."""
@@ -53,7 +54,7 @@ class _Run(NamedTuple):
 
     at_us: int
     job: int
-    index: int
+    number: int
     time: int
     """How often it was submitted anew after an end, before."""
     part: int
@@ -76,8 +77,8 @@ def load_google2011(
     Args:
         task_events: the file of task events, or several of its 500 parts; they may be packed with gzip.
         machine_events: the file of machine events; None: the trace has no nodes.
-        machine: what 1.0 stands for: the trace gives all amounts as shares of its largest machine, and does not
-            tell that. What it has nothing of is not asked for.
+        machine: what 1.0 stands for: the trace gives all amounts as shares of its largest machine, and does
+            not tell that. What it has nothing of is not asked for.
         strict: raise for a malformed line; otherwise skip and count it.
 
     Raises:
@@ -203,7 +204,15 @@ class _Life:
         ran_us = None if last is None else last.at_us - self._began_us
         failed = last is not None and last.kind == _FAIL
         return _Run(
-            first.at_us, first.job, first.index, self._time, first.part, first.line, ran_us, failed, self._asked
+            first.at_us,
+            first.job,
+            first.number,
+            self._time,
+            first.part,
+            first.line,
+            ran_us,
+            failed,
+            self._asked,
         )
 
     def finish(self) -> _Run | None:
@@ -233,11 +242,11 @@ def _read(files: Sequence[Path], machine: Resources, reading: Reading) -> Iterat
 
     def arrival(row: _Run) -> Arrival:
         run = _Run._make(row)
-        name = f"{run.job}-{run.index}" + (f"-{run.time}" if run.time else "")
+        name = f"{run.job}-{run.number}" + (f"-{run.time}" if run.time else "")
         if run.ran_us is None:
             reading.not_ended(f"{name}/task")
         ran_s = inf if run.ran_us is None else run.ran_us / 1e6
-        job = jobs.job(tuple(run.asked), name)  # type: ignore[arg-type]
+        job = jobs.job(tuple(run.asked), name)
         return Arrival(run.at_us / 1e6, job, ran_s, None, int(run.failed))
 
     events = chain.from_iterable(

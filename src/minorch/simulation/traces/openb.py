@@ -15,8 +15,8 @@ from minorch.errors import TraceError
 from minorch.model import Job, Node, Task
 from minorch.resources import Resources
 from minorch.simulation.arrivals import Arrival
+from minorch.simulation.files import PathLike, read_lines
 from minorch.simulation.prototypes import Prototypes
-from minorch.simulation.traces.files import PathLike, read_lines
 from minorch.simulation.traces.formats import cells, check_format
 from minorch.simulation.traces.sorting import sort_rows
 from minorch.simulation.traces.trace import Malformed, Reading, Trace, as_name, built, number, parsed, whole

@@ -37,7 +37,7 @@ def sort_rows(rows: Iterable[_Row], *, most: int = _MOST_ROWS) -> Iterator[_Row]
     What fits is sorted in memory.  Temporary files have no name, and are gone with the iterator.
     """
     source = iter(rows)
-    first = sorted(islice(source, most))  # type: ignore[type-var]
+    first = sorted(islice(source, most))
     if len(first) < most:
         yield from first
         return
@@ -48,14 +48,14 @@ def sort_rows(rows: Iterable[_Row], *, most: int = _MOST_ROWS) -> Iterator[_Row]
             runs.append(_written(stack, part))
             del part
             if len(runs) == _MOST_RUNS:
-                runs = [_written(stack, heapq.merge(*map(_read, runs)))]  # type: ignore[type-var]
-            part = sorted(islice(source, most))  # type: ignore[type-var]
-        yield from heapq.merge(*map(_read, runs))  # type: ignore[type-var, misc]
+                runs = [_written(stack, heapq.merge(*map(_read, runs)))]
+            part = sorted(islice(source, most))
+        yield from heapq.merge(*map(_read, runs))  # type: ignore[misc]
 
 
 def _written(stack: ExitStack, rows: Iterable[tuple[object, ...]]) -> IO[bytes]:
     """A file of rows, at its beginning: blocks, each behind its length."""
-    file = stack.enter_context(tempfile.TemporaryFile(prefix="minorch-trace-"))
+    file = stack.enter_context(tempfile.TemporaryFile(prefix="minorch-trace-"))  # noqa: SIM115
     source = iter(rows)
     while block := list(islice(source, _BLOCK)):
         content = msgspec.msgpack.encode(block)

@@ -1,7 +1,7 @@
 """The Standard Workload Format of the Parallel Workloads Archive, version 2.2.
 
-Chapin et al., "Benchmarks and Standards for the Evaluation of Parallel Job Schedulers", JSSPP 1999; the format
-is described at https://www.cs.huji.ac.il/labs/parallel/workload/swf.html.
+Chapin et al., "Benchmarks and Standards for the Evaluation of Parallel Job Schedulers", JSSPP 1999; the
+format is described at https://www.cs.huji.ac.il/labs/parallel/workload/swf.html.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from minorch.errors import UsageError, brief
 from minorch.model import Job, Node, Task
 from minorch.resources import Resources, parse_size
 from minorch.simulation.arrivals import Arrival
+from minorch.simulation.files import PathLike
 from minorch.simulation.nodes import uniform
 from minorch.simulation.prototypes import Prototypes
-from minorch.simulation.traces.files import PathLike
 from minorch.simulation.traces.formats import check_format
 from minorch.simulation.traces.sorting import sort_rows
 from minorch.simulation.traces.trace import LeftOut, Malformed, Reading, Trace, as_name, built, number, parsed
@@ -52,8 +52,8 @@ def load_swf(
     Args:
         path: the file, which may be packed with gzip.
         processors_per_task: how many cores one task has at most. All of a job are divided equally.
-        node_memory: bytes of memory of each node, or text (``"64GiB"``). None: memory is left out of it, since
-            the format does not tell what nodes have.
+        node_memory: bytes of memory of each node, or text (``"64GiB"``). None: memory is left out, since the
+            format does not tell what nodes have.
         strict: raise for a malformed line; otherwise skip and count it.
 
     The nodes of the trace are those of ``MaxNodes`` and ``MaxProcs`` in its header.
@@ -128,7 +128,15 @@ class _Parser:
         sure = job > self._highest
         self._highest = max(job, self._highest)
         name = as_name(f"{job:.0f}" if job >= 0 and job == int(job) else "job", line, sure=sure)
-        return submitted_s, line, name, ran_s, min(int(processors), 2**62), int(kb * 1024), int(status == _FAILED)
+        return (
+            submitted_s,
+            line,
+            name,
+            ran_s,
+            min(int(processors), 2**62),
+            int(kb * 1024),
+            int(status == _FAILED),
+        )
 
 
 def _job(per_task: int, with_memory: bool, key: tuple[int, int]) -> Job:

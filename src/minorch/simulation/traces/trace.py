@@ -13,7 +13,7 @@ from minorch.errors import SpecError, TraceError, UsageError, brief
 from minorch.ids import check_name
 from minorch.model import Node
 from minorch.simulation.arrivals import Arrival
-from minorch.simulation.traces.files import read_lines
+from minorch.simulation.files import read_lines
 
 __all__ = [
     "LATEST",
@@ -37,11 +37,11 @@ LATEST: Final = 2**63 - 1
 """The largest whole number, which some traces have for a time after their end."""
 
 
-class Malformed(Exception):  # noqa: N818  it never leaves this package
+class Malformed(Exception):
     """A line is not what the format says."""
 
 
-class LeftOut(Exception):  # noqa: N818
+class LeftOut(Exception):
     """A line is well formed, and gives no arrival; the message says why, in words that repeat."""
 
 
@@ -170,8 +170,10 @@ class Trace:
 
     @property
     def skipped(self) -> int:
-        """How many were skipped because they are malformed; a job of several lines counts once more if the
-        lines do not fit together."""
+        """How many were skipped because they are malformed.
+
+        A job of several lines counts once if its lines do not fit together.
+        """
         return self._reading.skipped
 
     @property
@@ -210,7 +212,12 @@ def _empty(reading: Reading) -> str:
 
 
 def parsed(
-    path: Path, reading: Reading, parse: Callable[[str, int], _Row], *, comment: str = "", heading: bool = False
+    path: Path,
+    reading: Reading,
+    parse: Callable[[str, int], _Row],
+    *,
+    comment: str = "",
+    heading: bool = False,
 ) -> Iterator[_Row]:
     """What the lines of a file say.
 

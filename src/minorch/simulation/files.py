@@ -1,4 +1,4 @@
-"""Files of traces, read line by line in bounded memory: plain or packed with gzip, named or shipped in parts."""
+"""Files of traces, plain or packed with gzip, read line by line in bounded memory."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import tempfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from os import PathLike as OsPathLike
 from pathlib import Path
-from typing import IO, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from minorch.errors import TraceError
 
@@ -31,7 +32,7 @@ def is_gzip(path: PathLike) -> bool:
         return file.read(2) == _GZIP
 
 
-def _open(path: PathLike) -> IO[bytes]:
+def _open(path: PathLike) -> gzip.GzipFile | BufferedReader:
     return gzip.open(path, "rb") if is_gzip(path) else Path(path).open("rb")
 
 
@@ -68,7 +69,7 @@ def read_lines(path: PathLike, problem: Callable[[int, str], None]) -> Iterator[
             raise _damaged(path, number + 1, error) from None
 
 
-def _skip_rest(file: IO[bytes]) -> None:
+def _skip_rest(file: gzip.GzipFile | BufferedReader) -> None:
     while (rest := file.readline(_LONGEST_LINE)) and not rest.endswith(b"\n"):
         pass
 
