@@ -34,6 +34,8 @@ from minorch.state.tables import ClusterState, JobEntry, NodeEntry
 
 __all__ = ["Answers", "check_count", "check_feasible"]
 
+_ANY = "any"
+"""The shape of a task that is not looked up by its shape."""
 _MOST_REFUSALS = 100_000
 """How many nodes are asked, at most, why they refuse the tasks of one job."""
 
@@ -291,7 +293,7 @@ def check_feasible(job: Job, nodes: Mapping[str, NodeEntry]) -> None:
         return
     able: NodeView | None = None
     for index, task in enumerate(job.tasks):
-        view = TaskView(id="", name=task.name, job_id="", job=job.name, task=task)
+        view = TaskView(id="", name=task.name, job_id="", job=job.name, task=task, shape=_ANY)
         if able is not None and could_ever_hold(view, able):
             continue  # what holds one task of a job mostly holds the next
         empty = (_empty(entry.record.index, entry.record.node) for entry in nodes.values())

@@ -19,7 +19,7 @@ from minorch.model import Job, NodeStats
 from minorch.resources import Resources
 from minorch.simulation.arrivals import Arrival
 from minorch.simulation.cluster import ManagerProcess, SimulatedCluster
-from minorch.simulation.conditions import Commit, Conditions, Fate, Outcome
+from minorch.simulation.conditions import AT_ONCE, Commit, Conditions, Fate, Outcome
 from minorch.simulation.engine import Run, SimulatedEngine
 from minorch.simulation.faults import Faults
 from minorch.simulation.ledger import Ending, Ledger
@@ -184,6 +184,8 @@ class SimulatedWorld(Conditions):
         measures: whether workers can measure their nodes.
     """
 
+    prompt = True
+
     def __init__(
         self,
         recorder: Recorder,
@@ -202,7 +204,7 @@ class SimulatedWorld(Conditions):
         self._seed = seed
         self._faults = faults
         self._model = model
-        self._fate = Fate(start_s, start_s)
+        self._fate = Fate(start_s, start_s) if start_s else AT_ONCE
         self._turn_s = turn_s
         self._scheduler_s = scheduler_s
         self._measures = measures
@@ -229,7 +231,7 @@ class SimulatedWorld(Conditions):
     def commit(self) -> Commit:
         """The time that is charged for plans: until then nobody hears what was decided."""
         if not self._scheduler_s:
-            return _AT_ONCE
+            return _NO_TIME
         if isinstance(self._scheduler_s, str):
             spent_s = self._planning.took_s - self._charged_s
             self._charged_s = self._planning.took_s
@@ -240,7 +242,7 @@ class SimulatedWorld(Conditions):
 
     def fate(self, node: str, action: Action) -> Fate:
         """Starts take their time."""
-        return self._fate if isinstance(action, Start) else _DONE
+        return self._fate if isinstance(action, Start) else AT_ONCE
 
     def outcome(self, node: str, launch: Launch) -> Outcome:
         """How long a run takes and how it ends, as was told; with a model, that comes out on the way."""
@@ -298,6 +300,5 @@ class SimulatedWorld(Conditions):
         self._paces[engine.node].leave(run.launch.key)
 
 
-_AT_ONCE = Commit()
-_DONE = Fate()
+_NO_TIME = Commit()
 _ENDLESS = Outcome(None)
