@@ -7,12 +7,9 @@ everywhere, and other seeds give others.  What makes the times of arrivals is in
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
 from itertools import islice, takewhile
 from math import inf, pi
-from operator import attrgetter
 from random import Random
 from typing import Final, TypeAlias, TypeVar
 
@@ -20,9 +17,9 @@ import msgspec
 
 from minorch.errors import UsageError, brief
 from minorch.ids import check_name
-from minorch.model import Job, Task
+from minorch.model import Job, JobKind, Task
 from minorch.resources import Resources
-from minorch.simulation.arrivals import Arrival, Workload, read_arrivals
+from minorch.simulation.arrivals import Arrival
 from minorch.simulation.distributions import Distribution
 from minorch.simulation.processes import (
     BurstTimes,
@@ -33,9 +30,9 @@ from minorch.simulation.processes import (
     Times,
     above_zero,
 )
-from minorch.simulation.prototypes import Prototypes, renamed
+from minorch.simulation.prototypes import MOST_PROTOTYPES, Prototypes, renamed
 
-__all__ = ["Generated", "Merged", "bursts", "diurnal", "merged", "poisson", "services", "varying"]
+__all__ = ["Generated", "bursts", "diurnal", "poisson", "services", "varying"]
 
 _T = TypeVar("_T")
 Drawn: TypeAlias = _T | Callable[[Random], _T]
@@ -68,14 +65,11 @@ class Generated(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def _arrivals(self, times: Iterable[float], durations: Random, works: Random) -> Iterator[Arrival]:
-        jobs = Prototypes(partial(_job, self.kind))
+        jobs = _Jobs(self.kind)
         draw_s, draw_work, share, name = self.duration_s, self.work, self.usage_share, self.name
         for number, at_s in enumerate(times):
             work = draw_work(works) if callable(draw_work) else draw_work
-            if isinstance(work, Job):
-                job = renamed(work, f"{name}-{number}")
-            else:
-                job = jobs.job(work, f"{name}-{number}")
+            job = jobs.job(work, f"{name}-{number}")
             duration_s = draw_s(durations) if callable(draw_s) else draw_s
             usage = None
             if share is not None:
@@ -84,12 +78,36 @@ class Generated(msgspec.Struct, frozen=True, kw_only=True):
             yield Arrival(at_s, job, duration_s, usage)
 
 
-def _job(kind: str, work: Resources | Task) -> Job:
-    if isinstance(work, Resources):
-        work = msgspec.structs.replace(_TASK, resources=work)
-    if not isinstance(work, Task):
-        raise UsageError(f"drawn was {brief(work, 60)}, and neither Resources nor a Task or Job")
-    return Job("job", [work], kind="service" if kind == "service" else "batch")
+class _Jobs:
+    """Makes a job of whatever was drawn; of what is drawn again, it makes copies."""
+
+    def __init__(self, kind: str) -> None:
+        self._kind: JobKind = "service" if kind == "service" else "batch"
+        self._by_resources = Prototypes(self._ask_for)
+        self._by_task: dict[int, Job] = {}
+        """By the identity of a task, which lives as long as its job here does: tasks have no hash."""
+
+    def job(self, work: object, name: str) -> Job:
+        """A job of that name.
+
+        Raises:
+            UsageError: what was drawn is no work.
+        """
+        if isinstance(work, Resources):
+            return self._by_resources.job(work, name)
+        if isinstance(work, Job):
+            return renamed(work, name)
+        if not isinstance(work, Task):
+            raise UsageError(f"drawn was {brief(work, 60)}, and neither Resources nor a Task or Job")
+        like = self._by_task.get(id(work))
+        if like is None:
+            if len(self._by_task) >= MOST_PROTOTYPES:
+                self._by_task.clear()
+            like = self._by_task[id(work)] = Job("job", [work], kind=self._kind)
+        return renamed(like, name)
+
+    def _ask_for(self, resources: Resources) -> Job:
+        return Job("job", [msgspec.structs.replace(_TASK, resources=resources)], kind=self._kind)
 
 
 def _part(amount: Resources, share: float) -> Resources:
@@ -342,7 +360,7 @@ def services(
     usage_share: Distribution | float | None = None,
     name: str = "service",
 ) -> Generated:
-    """Services that run until the end. With :func:`merged` they go beside a batch workload.
+    """Services that run until the end. With ``merged`` they go beside a batch workload.
 
     A task becomes a job of ``kind="service"``; a job stays what it is.
 
@@ -370,34 +388,3 @@ def services(
         name=name,
         kind="service",
     )
-
-
-class Merged(msgspec.Struct, frozen=True):
-    """Several workloads at once: call it with a seed. Made by :func:`merged`."""
-
-    parts: tuple[Workload, ...]
-
-    def __call__(self, seed: int) -> Iterator[Arrival]:
-        """The arrivals of a seed, in the order of time; of equal ones, as the workloads were given."""
-        streams = [
-            read_arrivals(part, Random(f"{seed}/{number}").getrandbits(63))
-            for number, part in enumerate(self.parts)
-        ]
-        return heapq.merge(*streams, key=attrgetter("at_s"))
-
-
-def merged(*workloads: Workload) -> Merged:
-    """Several workloads at once, such as services and a batch: ``merged(services(50, ...), poisson(...))``.
-
-    Args:
-        workloads: any workloads. Each that is a function gets a seed of its own. Their jobs need different
-            names.
-
-    Raises:
-        UsageError: two that are made here give their jobs the same names.
-    """
-    names = [part.name for part in workloads if isinstance(part, Generated)]
-    for at, name in enumerate(names):
-        if name in names[:at]:
-            raise UsageError(f'two workloads call their jobs "{name}-..."; give one of them another name=')
-    return Merged(workloads)

@@ -156,6 +156,8 @@ def load_nodes(path: PathLike) -> list[Node]:
     """
     text = read_text(path)
     read = _from_json if text.lstrip()[:1] in ("[", "{") else _from_csv
+    if not text.strip():
+        raise TraceError("there is no node in it", str(path))
     nodes: list[Node] = []
     lines: dict[str, int | None] = {}
     for line, node in read(Path(path), text):

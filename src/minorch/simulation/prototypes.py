@@ -13,10 +13,10 @@ from minorch.ids import check_name
 from minorch.model import Job
 from minorch.model.base import set_field
 
-__all__ = ["Prototypes", "renamed"]
+__all__ = ["MOST_PROTOTYPES", "Prototypes", "renamed"]
 
 _K = TypeVar("_K", bound=Hashable)
-_MOST_PROTOTYPES: Final = 4096
+MOST_PROTOTYPES: Final = 4096
 """More different ones than that are made anew: it costs time, but memory stays bounded."""
 
 
@@ -51,7 +51,7 @@ class Prototypes(Generic[_K]):
         like = self._made.get(key)
         if like is None:
             like = self._make(key)
-            if len(self._made) >= _MOST_PROTOTYPES:
+            if len(self._made) >= MOST_PROTOTYPES:
                 self._made.clear()
             self._made[key] = like
         return renamed(like, name)

@@ -101,8 +101,8 @@ def resampled(
         workload: a trace, or any other workload; one that is a function is called with the seed 0.
         tasks: how many arrive; None: as many as in the workload.
         times: ``"kept"``: when they arrive is as it was. ``"drawn"``: drawn from the times of arrival, so
-            they are denser or thinner with more or fewer *tasks*. ``"gaps"``: the time from one to the next is
-            drawn, so the rate stays whatever *tasks* is, and peaks over a day are lost.
+            they are denser or thinner with more or fewer *tasks*. ``"gaps"``: the time from one to the next
+            is drawn, so the rate stays whatever *tasks* is, and peaks over a day are lost.
         most_jobs: so many different arrivals are kept in memory to be drawn from; of a longer workload they
             are a sample (Vitter's algorithm R).
 

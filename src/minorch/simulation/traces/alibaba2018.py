@@ -18,18 +18,9 @@ from minorch.resources import Resources
 from minorch.simulation.arrivals import Arrival
 from minorch.simulation.files import PathLike
 from minorch.simulation.traces.formats import cells, check_format
+from minorch.simulation.traces.lines import LeftOut, Malformed, as_name, built, number, parsed, whole
 from minorch.simulation.traces.sorting import sort_rows
-from minorch.simulation.traces.trace import (
-    LeftOut,
-    Malformed,
-    Reading,
-    Trace,
-    as_name,
-    built,
-    number,
-    parsed,
-    whole,
-)
+from minorch.simulation.traces.trace import Reading, Trace
 
 __all__ = ["load_alibaba2018"]
 

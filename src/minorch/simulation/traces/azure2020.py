@@ -21,7 +21,8 @@ from minorch.simulation.arrivals import Arrival
 from minorch.simulation.files import PathLike, is_gzip, unpacked
 from minorch.simulation.prototypes import Prototypes
 from minorch.simulation.traces.formats import check_format, header_of
-from minorch.simulation.traces.trace import LeftOut, Malformed, Reading, Trace
+from minorch.simulation.traces.lines import LeftOut, Malformed
+from minorch.simulation.traces.trace import Reading, Trace
 
 __all__ = ["load_azure2020"]
 

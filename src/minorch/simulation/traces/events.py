@@ -175,7 +175,7 @@ def save_events(
 ) -> None:
     """Keep a recording in a file, one JSON object a line; it is packed if its name ends with ``.gz``.
 
-    Secrets are not written: in their place is ``***``.
+    Secrets are left out of it, as simulations have no use for them.
 
     Args:
         path: the file; one that is there is replaced.
@@ -199,9 +199,16 @@ def _lines(
     for node in nodes:
         yield {"node": node.to_dict()}
     for job in jobs:
-        yield {"job": job.to_dict()}
+        yield {"job": _without_secrets(job).to_dict()}
     for event in events:
         yield {"event": event}
+
+
+def _without_secrets(job: Job) -> Job:
+    if not any(task.secrets for task in job.tasks):
+        return job
+    tasks = [msgspec.structs.replace(task, secrets={}) for task in job.tasks]
+    return msgspec.structs.replace(job, tasks=tasks)
 
 
 def load_events(path: PathLike) -> Recording:

@@ -10,7 +10,7 @@ from typing import Final
 
 from minorch.errors import TraceError
 from minorch.simulation.files import PathLike, is_gzip, read_lines
-from minorch.simulation.traces.trace import Malformed
+from minorch.simulation.traces.lines import Malformed
 
 __all__ = ["cells", "check_format", "header_of"]
 
@@ -55,7 +55,7 @@ _LOOKS: Final[Sequence[tuple[str, str, str, re.Pattern[str]]]] = (
         "swf",
         "a file in the Standard Workload Format",
         "load_swf",
-        re.compile(rf"{_NUMBER}(?:\s+{_NUMBER}){{17}}$"),
+        re.compile(rf";|{_NUMBER}(?:\s+{_NUMBER}){{17}}$"),
     ),
 )
 _MAGIC: Final[Sequence[tuple[bytes, str, str, str]]] = (

@@ -20,8 +20,9 @@ from minorch.simulation.arrivals import Arrival
 from minorch.simulation.files import PathLike
 from minorch.simulation.prototypes import Prototypes
 from minorch.simulation.traces.formats import cells, check_format
+from minorch.simulation.traces.lines import LATEST, Malformed, built, number, parsed, whole
 from minorch.simulation.traces.sorting import sort_rows
-from minorch.simulation.traces.trace import LATEST, Malformed, Reading, Trace, built, number, parsed, whole
+from minorch.simulation.traces.trace import Reading, Trace
 
 __all__ = ["load_google2011"]
 

@@ -18,8 +18,9 @@ from minorch.simulation.arrivals import Arrival
 from minorch.simulation.files import PathLike, read_lines
 from minorch.simulation.prototypes import Prototypes
 from minorch.simulation.traces.formats import cells, check_format
+from minorch.simulation.traces.lines import Malformed, as_name, built, number, parsed, whole
 from minorch.simulation.traces.sorting import sort_rows
-from minorch.simulation.traces.trace import Malformed, Reading, Trace, as_name, built, number, parsed, whole
+from minorch.simulation.traces.trace import Reading, Trace
 
 __all__ = ["load_openb"]
 

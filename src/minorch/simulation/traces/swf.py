@@ -21,8 +21,9 @@ from minorch.simulation.files import PathLike
 from minorch.simulation.nodes import uniform
 from minorch.simulation.prototypes import Prototypes
 from minorch.simulation.traces.formats import check_format
+from minorch.simulation.traces.lines import LeftOut, Malformed, as_name, built, number, parsed
 from minorch.simulation.traces.sorting import sort_rows
-from minorch.simulation.traces.trace import LeftOut, Malformed, Reading, Trace, as_name, built, number, parsed
+from minorch.simulation.traces.trace import Reading, Trace
 
 __all__ = ["load_swf"]
 
