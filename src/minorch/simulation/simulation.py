@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from math import inf
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 from minorch.builtins import default_registry
 from minorch.errors import NotFound, PluginError, UnschedulableError, UsageError, brief, did_you_mean
@@ -31,6 +31,7 @@ from minorch.worker import WorkerConfig
 
 __all__ = ["Simulation"]
 
+_T = TypeVar("_T")
 SchedulerLike = str | Scheduler | CostFunction
 
 _NEVER_S: Final = 1e9
@@ -109,8 +110,8 @@ class Simulation:
         worker_config: WorkerConfig | None = None,
     ) -> None:
         registry = registry if registry is not None else default_registry(installed=True)
-        self.seed = seed
-        self._faults = faults or Faults()
+        self.seed = _whole(seed)
+        self._faults = _one_of(Faults, "faults", faults) or Faults()
         self._scheduler_name, make_scheduler = _strategy(scheduler, registry)
         self._ledger = Ledger(_checked(nodes))
         self._recorder = Recorder(self._ledger)
@@ -120,7 +121,7 @@ class Simulation:
             self._planning,
             seed=seed,
             faults=self._faults,
-            model=None if isinstance(model, FixedDuration) else model,
+            model=None if isinstance(model, FixedDuration) else _one_of(Model, "model", model),
             start_s=_seconds("start_s", start_s),
             turn_s=_seconds("turn_s", turn_s),
             scheduler_s=scheduler_s if isinstance(scheduler_s, str) else _seconds("scheduler_s", scheduler_s),
@@ -306,7 +307,7 @@ class Simulation:
             try:
                 ids = manager.task_ids(manager.submit(job, now))
             except UnschedulableError as error:
-                self._recorder.refused(arrival, job, now)
+                self._recorder.refused(arrival, job)
                 if len(self._refusals) < _MOST_REFUSALS:
                     self._refusals.append(str(error))
                 return
@@ -314,7 +315,7 @@ class Simulation:
                 self._error = UsageError(f'arrival {number}, job "{job.name}": {error}')
                 return
             try:
-                self._recorder.admitted(arrival, job, ids, now)
+                self._recorder.admitted(arrival, job, ids)
             except UsageError as error:
                 self._error = error
 
@@ -417,6 +418,19 @@ def _checked(nodes: Sequence[Node]) -> list[Node]:
     return given
 
 
+def _whole(seed: object) -> int:
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        raise UsageError(f"seed={brief(seed)} is no whole number")
+    return seed
+
+
+def _one_of(kind: type[_T], name: str, value: object) -> _T | None:
+    if value is None or isinstance(value, kind):
+        return value
+    hint = f"; write {value.__name__}()" if isinstance(value, type) else ""
+    raise UsageError(f"{name}= takes {kind.__name__}, not {brief(value, 60)}{hint}")
+
+
 def _seconds(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _NEVER_S:
         raise UsageError(f"{name}={brief(value)} is no time in seconds")
@@ -441,9 +455,10 @@ def _manager_config(faults: Faults) -> ManagerConfig:
 
 
 def _worker_config(faults: Faults, measure_every_s: float | None) -> WorkerConfig:
+    sample_s = _NEVER_S if measure_every_s is None else _seconds("measure_every_s", measure_every_s)
     return WorkerConfig(
-        heartbeat_s=20.0 if faults.lose_nodes else _NEVER_S,
-        sample_s=_NEVER_S if measure_every_s is None else _seconds("measure_every_s", measure_every_s),
+        heartbeat_s=min(20.0 if faults.lose_nodes else _NEVER_S, sample_s),  # with which figures are told
+        sample_s=sample_s,
         relist_s=_NEVER_S,
         max_starting=100_000,
         max_removing=100_000,
