@@ -24,7 +24,7 @@ def task(name: str, **options) -> Task:
 class Timed(Conditions):
     """Each task runs for as many seconds as its name says; ``x`` fails."""
 
-    def outcome(self, launch, now):
+    def outcome(self, node, launch):
         seconds, _, ends = launch.task.name.partition("-")
         return Outcome(float(seconds), int(ends == "x"))
 

@@ -28,8 +28,8 @@ _NUMBERS: Final = ("max_tasks", "count")
 def uniform(
     count: int,
     *,
-    cpu: float | str,
-    memory: int | float | str,
+    cpu: float | str = 0,
+    memory: int | float | str = 0,
     disk: int | float | str = 0,
     prefix: str = "node",
     labels: Mapping[str, str] | None = None,
