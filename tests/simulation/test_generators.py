@@ -12,8 +12,7 @@ from math import exp, inf
 from random import Random
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from minorch.errors import UsageError
 from minorch.model import Job, Task
@@ -73,7 +72,8 @@ def test_nothing_depends_on_the_seed_of_hashes():
     code = (
         "import hashlib; from tests.simulation.test_generators import every_kind\n"
         "from minorch.simulation.arrivals import read_arrivals\n"
-        "print(hashlib.sha256(repr([list(read_arrivals(w, 5)) for w in every_kind(50).values()]).encode()).hexdigest())"
+        "made = [list(read_arrivals(w, 5)) for w in every_kind(50).values()]\n"
+        "print(hashlib.sha256(repr(made).encode()).hexdigest())"
     )
     printed = {
         subprocess.run(
@@ -245,7 +245,8 @@ def test_demands_are_multiples_of_their_steps_within_the_most(seed: int):
     drawn = sizes(Random(seed))
     assert drawn.fits(most)
     assert drawn.cpu_millis % 500 == 0 or drawn.cpu_millis == most.cpu_millis
-    assert drawn.memory > 0 and drawn.memory % 2**30 == 0
+    assert drawn.memory > 0
+    assert drawn.memory % 2**30 == 0
 
 
 @pytest.mark.parametrize(
@@ -296,10 +297,13 @@ def test_a_sample_draws_an_arrival_with_its_own_duration():
 def test_times_can_be_drawn_for_more_or_fewer_tasks():
     times = [one.at_s for one in FIXED]
     drawn = [one.at_s for one in resampled(FIXED, tasks=100, times="drawn")(1)]
-    assert len(drawn) == 100 and set(drawn) <= set(times) and drawn == sorted(drawn)
+    assert len(drawn) == 100
+    assert set(drawn) <= set(times)
+    assert drawn == sorted(drawn)
     spaced = [one.at_s for one in resampled(FIXED, tasks=7, times="gaps")(1)]
     gaps = {later - sooner for sooner, later in pairwise(times)}
-    assert len(spaced) == 7 and {later - sooner for sooner, later in pairwise(spaced)} <= gaps
+    assert len(spaced) == 7
+    assert {later - sooner for sooner, later in pairwise(spaced)} <= gaps
 
 
 def test_a_workload_that_is_longer_than_memory_is_sampled_from_all_of_it():

@@ -36,9 +36,7 @@ def write(tmp_path: Path, vms=VMS, types=TYPES) -> Path:
     path = tmp_path / "trace.sqlite"
     path.unlink(missing_ok=True)
     with closing(sqlite3.connect(path)) as connection:
-        connection.execute(
-            "CREATE TABLE vmType (id INTEGER PRIMARY KEY, vmTypeId, machineId, core, memory, hdd, ssd, nic)"
-        )
+        connection.execute("CREATE TABLE vmType (id, vmTypeId, machineId, core, memory, hdd, ssd, nic)")
         connection.execute("CREATE TABLE vm (vmId, tenantId, vmTypeId, priority, starttime, endtime)")
         insert = "INSERT INTO vmType (vmTypeId, machineId, core, memory, hdd, ssd, nic) VALUES (?, ?, ?, ?, ?, ?, ?)"
         connection.executemany(insert, types)
@@ -119,6 +117,9 @@ def test_another_file_or_database_is_told(tmp_path: Path):
         load_azure2020(other)
     other.write_text("1,2,3\n")
     with pytest.raises(TraceError, match="no SQLite database"):
+        load_azure2020(other)
+    other.write_bytes(gzip.compress(write(tmp_path).read_bytes())[:-30])
+    with pytest.raises(TraceError, match="the gzip file is damaged"):
         load_azure2020(other)
     other.write_bytes(gzip.compress(b"1,2,3\n"))
     with pytest.raises(TraceError, match="no SQLite database"):

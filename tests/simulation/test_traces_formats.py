@@ -10,8 +10,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from minorch.errors import TraceError
 from minorch.simulation.arrivals import read_arrivals
@@ -27,12 +26,20 @@ from minorch.simulation.traces import (
 )
 from minorch.simulation.traces.sorting import sort_rows
 
-SWF = "; MaxProcs: 8\n1 0 10 100 4 90 1024 4 200 2048 1 1 1 1 1 1 -1 -1\n2 5 1 7 1 -1 -1 -1 -1 -1 0 1 1 1 1 1 -1 -1\n"
+SWF = (
+    "; MaxProcs: 8\n"
+    "1 0 10 100 4 90 1024 4 200 2048 1 1 1 1 1 1 -1 -1\n"
+    "2 5 1 7 1 -1 -1 -1 -1 -1 0 1 1 1 1 1 -1 -1\n"
+)
 GOOGLE = "".join(
     f"{at},,5,{task},,{kind},u,1,2,0.1,0.05,0,0\n" for task in (0, 1) for at, kind in ((1, 0), (2, 1), (9, 4))
 )
 MACHINES = "0,7,0,PLAT,0.5,0.25\n"
-ALIBABA = "M1,2,j_1,1,Terminated,100,110,100,1\nR2_1,1,j_1,1,Terminated,110,120,50,0.5\ntask_x,1,j_2,1,Failed,9,10,,\n"
+ALIBABA = (
+    "M1,2,j_1,1,Terminated,100,110,100,1\n"
+    "R2_1,1,j_1,1,Terminated,110,120,50,0.5\n"
+    "task_x,1,j_2,1,Failed,9,10,,\n"
+)
 INSTANCES = "ins_1,M1,j_1,1,Terminated,100,110,m_1,1,1,0.5,1,0.1,0.1\n"
 META = "m_1,0,1,4,96,100,USING\n"
 PODS = (
@@ -79,7 +86,7 @@ def test_a_trace_of_another_format_is_named_in_the_error(
     load = load_azure2020 if mine == "load_azure2020" else LOADERS[mine][0]
     path = tmp_path / "trace"
     path.write_text(LOADERS[theirs][1])
-    with pytest.raises(TraceError, match=f"this looks like .*; use {theirs}") as caught:
+    with pytest.raises(TraceError, match=rf"this looks like .*; use {theirs}") as caught:
         load(path, strict=strict)
     assert caught.value.file == str(path)
 
@@ -108,7 +115,7 @@ def test_a_damaged_gzip_file_is_told_with_its_line(tmp_path: Path, name: str):
     path = tmp_path / "trace.gz"
     lines = content.encode() + b"\n".join(os.urandom(30).hex().encode() for _ in range(3000))
     path.write_bytes(gzip.compress(lines)[:-5000])
-    with pytest.raises(TraceError, match="damaged|malformed|no .*line|fields|cells"):
+    with pytest.raises(TraceError, match=r"damaged|malformed|no .*line|fields|cells"):
         list(load(path, strict=name == "load_events"))
     path.write_bytes(gzip.compress(content.encode())[:-9])
     with pytest.raises(TraceError, match="the gzip file is damaged here"):
@@ -165,9 +172,10 @@ def read(load: Callable[..., Trace], content: bytes, strict: bool) -> tuple[Trac
             trace = load(path, strict=strict)
             return trace, len(list(read_arrivals(trace, 0)))
         except TraceError as error:
-            assert error.file == str(path) or error.file.startswith(("event", "the recording"))
-            assert error.problem
-            return None, 0
+            told = error
+    assert told.file == str(path) or told.file.startswith(("event", "the recording"))
+    assert told.problem
+    return None, 0
 
 
 @pytest.mark.parametrize("name", LOADERS)

@@ -118,7 +118,7 @@ def test_an_empty_trace_says_so(tmp_path: Path, text: str):
 def test_a_trace_of_nothing_that_arrives_says_why(tmp_path: Path):
     path = write(tmp_path, TRACE.splitlines(keepends=True)[5] + "nothing\n")
     with pytest.raises(
-        TraceError, match="the trace is empty.* 1 lines were malformed.*1 jobs that did not run"
+        TraceError, match=r"the trace is empty.* 1 lines were malformed.*1 jobs that did not run"
     ):
         list(load_swf(path, strict=False))
 
