@@ -38,7 +38,7 @@ def write(tmp_path: Path, vms=VMS, types=TYPES) -> Path:
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE vmType (id, vmTypeId, machineId, core, memory, hdd, ssd, nic)")
         connection.execute("CREATE TABLE vm (vmId, tenantId, vmTypeId, priority, starttime, endtime)")
-        insert = "INSERT INTO vmType (vmTypeId, machineId, core, memory, hdd, ssd, nic) VALUES (?, ?, ?, ?, ?, ?, ?)"
+        insert = "INSERT INTO vmType VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)"
         connection.executemany(insert, types)
         connection.executemany("INSERT INTO vm VALUES (?, ?, ?, ?, ?, ?)", vms)
         connection.commit()

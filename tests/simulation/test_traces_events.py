@@ -204,6 +204,12 @@ def test_events_in_disorder_and_other_things_are_refused():
         from_events(events, ["j"])  # type: ignore[list-item]
 
 
+def test_a_time_that_is_none_is_told():
+    far = [*told((0, "job_submitted", "")), Event(number=9, at=1e300, kind="job_submitted", job="j")]
+    with pytest.raises(TraceError, match=r"event 9: at_s=1e\+300"):
+        list(from_events(far, [ONE]))
+
+
 def test_a_recording_without_a_job_is_empty():
     with pytest.raises(TraceError, match="the recording: the trace is empty"):
         list(from_events([], []))
@@ -232,6 +238,7 @@ def test_a_recording_comes_back_as_it_was_kept_but_for_secrets(tmp_path: Path, n
         ('{"tusk": 1}', "'tusk' is no node, job or event"),
         ('{"job": {"name": "j", "tasks": [{"name": "a"}]}}', r"\$.tasks\[0\]"),
         ('{"event": {"number": "x", "at": 1, "kind": "k"}}', "no line of a recording"),
+        ('{"event": {"number": 1, "at": 1, "kind": "k"}}\n' * 2, "event 1 comes after event 1"),
     ],
 )
 def test_a_damaged_recording_is_told_with_its_line(tmp_path: Path, line: str, words: str):
@@ -240,7 +247,7 @@ def test_a_damaged_recording_is_told_with_its_line(tmp_path: Path, line: str, wo
     path.write_text(path.read_text() + line + "\n")
     with pytest.raises(TraceError, match=words) as caught:
         load_events(path)
-    assert caught.value.line == 2
+    assert caught.value.line == 2 + line.count("\n") // 2
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import os
+import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from random import Random
 
@@ -213,22 +216,18 @@ def test_any_bytes_in_a_database_give_arrivals_or_an_error_that_names_the_file(
     read(load_azure2020, bytes(content), strict)
 
 
-def database(made: list[bytes] = []) -> bytes:  # noqa: B006  made once
-    if not made:
-        import sqlite3
-        from contextlib import closing
-
-        with tempfile.TemporaryDirectory() as directory:
-            path = Path(directory) / "db"
-            with closing(sqlite3.connect(path)) as connection:
-                connection.execute("CREATE TABLE vmType (vmTypeId, machineId, core, memory, hdd, ssd, nic)")
-                connection.execute("CREATE TABLE vm (vmId, tenantId, vmTypeId, priority, starttime, endtime)")
-                connection.execute("INSERT INTO vmType VALUES (1, 16, 0.5, 0.25, NULL, 0.1, 0.002)")
-                rows = [(at, 1, 1, at % 2, at / 10 - 1, at / 5) for at in range(200)]
-                connection.executemany("INSERT INTO vm VALUES (?, ?, ?, ?, ?, ?)", rows)
-                connection.commit()
-            made.append(path.read_bytes())
-    return made[0]
+@functools.cache
+def database() -> bytes:
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "db"
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("CREATE TABLE vmType (vmTypeId, machineId, core, memory, hdd, ssd, nic)")
+            connection.execute("CREATE TABLE vm (vmId, tenantId, vmTypeId, priority, starttime, endtime)")
+            connection.execute("INSERT INTO vmType VALUES (1, 16, 0.5, 0.25, NULL, 0.1, 0.002)")
+            rows = [(at, 1, 1, at % 2, at / 10 - 1, at / 5) for at in range(200)]
+            connection.executemany("INSERT INTO vm VALUES (?, ?, ?, ?, ?, ?)", rows)
+            connection.commit()
+        return path.read_bytes()
 
 
 def test_a_hundred_problems_are_kept_and_all_are_counted(tmp_path: Path):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from itertools import groupby
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -30,7 +30,8 @@ _MACHINE: Final = Resources(cpu=96, memory="384GiB")
 _NAME: Final = re.compile(r"[A-Za-z]+(\d{1,9})((?:_\d{1,9})*)(?:_Stg\d+)?\Z")
 """``J5_3_4`` is number 5 and comes after 3 and 4; ``task_Nzg3`` is no part of a graph."""
 _MOST_TASKS: Final = 100_000
-_ROWS: Final = 50_000
+_JOBS: Final = 20_000
+"""How many jobs with their tasks are held in memory for sorting."""
 
 
 class _Line(NamedTuple):
@@ -152,6 +153,12 @@ def _rows(path: Path, lines: Iterable[_Line], reading: Reading) -> Iterator[_Row
         yield min(task.start_s for task in tasks), tasks[0].line, tuple(tasks)
 
 
+@lru_cache(maxsize=10_000)  # jobs have names, sizes and graphs of tasks in common
+def _task(name: str, cpu: float, memory: float, instances: int, after: tuple[str, ...]) -> Task:
+    asked = Resources(cpu=cpu, memory=memory)
+    return Task(name, command=["run"], resources=asked, completions=instances, after=after)
+
+
 def _arrival(machine: Resources, row: _Row) -> Arrival:
     at_s, line, plain = row
     lines = [_Line._make(each) for each in plain]
@@ -161,16 +168,10 @@ def _arrival(machine: Resources, row: _Row) -> Arrival:
     for each in lines:
         match = _NAME.match(each.task)
         wanted = [int(word) for word in match[2].split("_")[1:]] if match else []
-        tasks.append(
-            Task(
-                names[each.line],
-                command=["run"],
-                resources=Resources(cpu=each.cpu / 100, memory=each.memory / 100 * machine.memory),
-                completions=each.instances,
-                # What the trace does not have of the job is not waited for.
-                after=list(dict.fromkeys(numbers[one] for one in wanted if one in numbers)),
-            )
-        )
+        # What the trace does not have of the job is not waited for.
+        after = tuple(dict.fromkeys(numbers[one] for one in wanted if one in numbers))
+        memory = each.memory / 100 * machine.memory
+        tasks.append(_task(names[each.line], each.cpu / 100, memory, each.instances, after))
     try:
         job = Job(as_name(lines[0].job, line, sure=True), tasks)
     except UsageError as error:
@@ -182,5 +183,5 @@ def _arrival(machine: Resources, row: _Row) -> Arrival:
 def _read(path: Path, machine: Resources, reading: Reading) -> Iterator[Arrival]:
     rows = _rows(path, sort_rows(parsed(path, reading, _line)), reading)
     yield from built(
-        sort_rows(rows, most=_ROWS), reading, partial(_arrival, machine), lambda row: (path, row[1])
+        sort_rows(rows, most=_JOBS), reading, partial(_arrival, machine), lambda row: (path, row[1])
     )

@@ -82,7 +82,7 @@ def _opened(path: Path) -> Iterator[sqlite3.Connection]:
             with closing(sqlite3.connect(address, uri=True)) as connection:
                 connection.text_factory = bytes
                 yield connection
-    except (sqlite3.Error, sqlite3.Warning, OverflowError) as error:
+    except (sqlite3.Error, sqlite3.Warning, OverflowError, UnicodeDecodeError) as error:
         raise TraceError(f"the database cannot be read: {error}", str(path)) from None
 
 

@@ -164,7 +164,12 @@ def _read(events: Sequence[Event], jobs: dict[str, list[Job]], reading: Reading)
             for task, instances in names.items()
         }
         exit_code = int(life.failed > 0 and not life.completed)
-        yield Arrival(life.event.at - lives[0].event.at, life.job, durations, None, exit_code)
+        try:
+            arrival = Arrival(life.event.at - lives[0].event.at, life.job, durations, None, exit_code)
+        except UsageError as error:
+            reading.problem(f"event {life.event.number}", None, str(error))
+        else:
+            yield arrival
 
 
 # -- in a file --------------------------------------------------------------------------------
@@ -236,7 +241,10 @@ def load_events(path: PathLike) -> Recording:
         try:
             [(kind, raw)] = _EVENTS.decode(text).items()
             if kind == "event":
-                events.append(_EVENT.decode(raw))
+                event = _EVENT.decode(raw)
+                if events and event.number <= events[-1].number:
+                    refuse(line, f"event {event.number} comes after event {events[-1].number}")
+                events.append(event)
             elif kind == "job":
                 jobs.append(Job.from_dict(msgspec.json.decode(raw)))
             elif kind == "node":

@@ -19,8 +19,8 @@ __all__ = ["sort_rows"]
 
 _Row = TypeVar("_Row", bound=tuple[object, ...])
 
-_MOST_ROWS: Final = 200_000
-"""Some 60 MB of rows."""
+_MOST_ROWS: Final = 100_000
+"""Some 50 MB of rows."""
 _MOST_RUNS: Final = 64
 """So many files are open at most; then they become one."""
 _BLOCK: Final = 500
