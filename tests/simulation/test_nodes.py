@@ -104,7 +104,7 @@ def test_nodes_are_read_from_json_as_they_are_written(tmp_path: Path):
         ('name,cpu\n"a,1\n', 2, "no CSV"),
         ("[1]", None, r"\$\[0\]"),
         ('[{"name": "a", "capacity": {"cpu": -1}}]', None, r"\$\[0\].capacity.cpu"),
-        ('[\n{"name": "a"},\n]', 3, "no JSON"),
+        ('[\n{"name": "a"},\n{]', 3, "no JSON"),
         ('{"name": "a"}', None, "expected a list"),
     ],
 )
