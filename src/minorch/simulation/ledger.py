@@ -124,6 +124,8 @@ class Ledger:
         self.run_began_s = array("d")
         self.run_ended_s = array("d")
         """Not a number: it still ran at the end."""
+        self.ends = array("l")
+        """The rows of the runs that are over, in the order in which they ended."""
 
     def __len__(self) -> int:
         return len(self.task)
@@ -169,8 +171,10 @@ class Ledger:
         return run
 
     def end(self, run: int, now_s: float) -> None:
-        """A run has ended."""
-        self.run_ended_s[run] = now_s
+        """A run has ended. If that is told again, as of one that is cleared away, the first time counts."""
+        if isnan(self.run_ended_s[run]):
+            self.run_ended_s[run] = now_s
+            self.ends.append(run)
 
     def finish(self, row: int, ending: Ending, reason: Reason | None, now_s: float) -> None:
         """A task is over."""
