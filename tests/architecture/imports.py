@@ -26,6 +26,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 
 ASIDE: dict[tuple[str, str], str] = {
     ("cluster", "builtins"): "a cluster offers the built-in plugins unless it is given a registry",
+    ("simulation", "builtins"): "so does a simulation",
     ("cluster", "drivers"): "a cluster is a manager, its workers and a driver wired together",
     ("cluster", "notebook"): "handles show themselves in a notebook",
 }

@@ -14,9 +14,7 @@ from minorch.builtins import default_registry
 from minorch.cluster.draining import wait_drained
 from minorch.cluster.handles import JobHandle, Named, TaskHandle
 from minorch.cluster.setup import (
-    choose_filters,
     choose_runtime,
-    choose_scheduler,
     choose_store,
     make_nodes,
     nodes_left_over,
@@ -28,7 +26,7 @@ from minorch.errors import ClusterClosed, MinorchError, NotFound, UsageError, di
 from minorch.manager import Manager, ManagerConfig
 from minorch.messages import Assign
 from minorch.model import Job, Node, Task
-from minorch.plugins import Registry
+from minorch.plugins import Registry, choose_filters, choose_scheduler
 from minorch.scheduling import CostFunction, CustomFilter, Explanation, JobPlan, Rebalance, Scheduler
 from minorch.state.events import Event
 from minorch.state.pictures import JobInfo, NodeInfo, TaskInfo

@@ -14,13 +14,10 @@ from minorch.manager import Manager
 from minorch.model import Node
 from minorch.plugins import Registry
 from minorch.resources import Resources
-from minorch.scheduling import CostFunction, CustomFilter, FunctionScheduler, Scheduler
 
 __all__ = [
     "Chosen",
-    "choose_filters",
     "choose_runtime",
-    "choose_scheduler",
     "choose_store",
     "make_nodes",
     "nodes_left_over",
@@ -84,50 +81,6 @@ def _described(runtime: Runtime, why: str) -> Chosen:
         runtime.close()
         raise
     return Chosen(runtime=runtime, info=info, ours=True, why=why)
-
-
-def choose_scheduler(wanted: str | Scheduler | CostFunction, registry: Registry) -> Scheduler:
-    """Make or take the scheduling strategy.
-
-    Raises:
-        UnknownPlugin: nothing of that name is registered.
-        UsageError: it is none of a name, a strategy and a function.
-    """
-    if isinstance(wanted, str):
-        return registry.make_scheduler(wanted)
-    if isinstance(wanted, Scheduler):
-        return wanted
-    if isinstance(wanted, type):
-        raise UsageError(f"scheduler= takes an object; write {wanted.__name__}() instead of the class itself")
-    if callable(wanted):
-        return FunctionScheduler(wanted)
-    raise UsageError(
-        f"scheduler= takes a name, a Scheduler or a function cost(task, node), not a {type(wanted).__name__}"
-    )
-
-
-def choose_filters(wanted: Sequence[str | CustomFilter], registry: Registry) -> dict[str, CustomFilter]:
-    """Make or take the filters of one's own, by name.
-
-    Raises:
-        UnknownPlugin: nothing of that name is registered.
-        UsageError: one is neither a name nor a function, or two have the same name.
-    """
-    if isinstance(wanted, str) or callable(wanted):
-        raise UsageError("filters= takes a list of names or functions; write it in brackets")
-    chosen: dict[str, CustomFilter] = {}
-    for one in wanted:
-        name, made = one, one
-        if isinstance(name, str):
-            made = registry.make_filter(name)
-        else:
-            name = getattr(one, "__name__", type(one).__name__)
-        if isinstance(made, str | type) or not callable(made):
-            raise UsageError(f"filters= takes names or functions filter(task, node), not {one!r:.60}")
-        if name in chosen:
-            raise UsageError(f"filters= has two that are called {name}; give one of them another __name__")
-        chosen[name] = made
-    return chosen
 
 
 def choose_store(wanted: str | Path | Store, registry: Registry) -> tuple[Store, bool]:

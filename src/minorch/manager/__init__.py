@@ -2,5 +2,6 @@
 
 from minorch.manager.config import ManagerConfig
 from minorch.manager.manager import Manager, Step
+from minorch.manager.timing import Stopwatch
 
-__all__ = ["Manager", "ManagerConfig", "Step"]
+__all__ = ["Manager", "ManagerConfig", "Step", "Stopwatch"]

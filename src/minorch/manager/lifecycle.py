@@ -321,7 +321,7 @@ def end_task(
     node = task.attempts[-1].node if task.attempts else ""
     code = "" if exit_code is None else f"exit code {exit_code}"
     detail = "; ".join(part for part in (str(reason or ""), code, message) if part)
-    desk.state.log(f"task_{state.lower()}", now, task=task, node=node, detail=detail)
+    desk.state.log(f"task_{state.lower()}", now, task=task, node=node, detail=detail, reason=reason)
     if task.attempts:
         desk.finished_runs.append((now, task.id))
     desk.ended.append(

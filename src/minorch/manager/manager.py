@@ -385,6 +385,14 @@ class Manager:
         """
         return self._job(job_id).record.state
 
+    def task_ids(self, job_id: str) -> tuple[str, ...]:
+        """The ids of a job's instances, in the order of :meth:`Job.instances <minorch.Job.instances>`.
+
+        Raises:
+            NotFound: there is no such job, or it was forgotten.
+        """
+        return tuple(self._job(job_id).task_ids())
+
     def unready(self, job_id: str) -> int:
         """How many of a job's tasks neither run, healthy where they have a check, nor are over.
 

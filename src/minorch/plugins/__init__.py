@@ -1,5 +1,6 @@
 """Plugins: the hooks, the records they yield, and the registry that chooses among them by name."""
 
+from minorch.plugins.choosing import choose_filters, choose_scheduler
 from minorch.plugins.hookspecs import (
     FilterPlugin,
     RuntimePlugin,
@@ -23,6 +24,8 @@ __all__ = [
     "RuntimePlugin",
     "SchedulerPlugin",
     "StorePlugin",
+    "choose_filters",
+    "choose_scheduler",
     "hookimpl",
     "minorch_filters",
     "minorch_on_event",

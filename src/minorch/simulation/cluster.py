@@ -13,7 +13,7 @@ from typing import Final
 
 from minorch.contracts import Change
 from minorch.errors import MinorchError, StoreError
-from minorch.manager import Manager, ManagerConfig, Step
+from minorch.manager import Manager, ManagerConfig, Step, Stopwatch
 from minorch.messages import Assign, Report, decode, encode
 from minorch.model import Job, Node
 from minorch.scheduling import CustomFilter, Scheduler
@@ -106,12 +106,13 @@ class ManagerProcess(_Process):
         self.manager = Manager(
             scheduler=cluster.make_scheduler(),
             ids=cluster.new_id,
-            random=random.Random(self.lives),
+            random=random.Random(cluster.seed + self.lives),
             now=self.clock(),
             rows=cluster.committed(),
             cluster_id=cluster.cluster_id,
             config=cluster.manager_config,
             filters=cluster.filters,
+            stopwatch=cluster.stopwatch,
         )
         cluster.observer.manager_started(self)
         self._turn()
@@ -245,7 +246,7 @@ class WorkerProcess(_Process):
             self.node,
             cluster_id=cluster.cluster_id,
             incarnation=f"{self.name}-{self.lives}",
-            random=random.Random(self.lives),
+            random=random.Random(cluster.seed + self.lives),
             now=self.clock(),
             config=cluster.worker_config,
         )
@@ -309,6 +310,8 @@ class SimulatedCluster:
         filters: filters of one's own, by name.
         wire: encode and decode each message, as a transport would.
         now: the true time at the beginning, in seconds since 1970.
+        seed: what managers and workers draw is drawn from it.
+        stopwatch: real time in seconds, read before and after each plan; None: it is not.
     """
 
     def __init__(
@@ -323,6 +326,8 @@ class SimulatedCluster:
         filters: Mapping[str, CustomFilter] | None = None,
         wire: bool = False,
         now: float = 1_000_000.0,
+        seed: int = 0,
+        stopwatch: Stopwatch | None = None,
     ) -> None:
         self.agenda = Agenda(now)
         self.make_scheduler = make_scheduler
@@ -331,6 +336,8 @@ class SimulatedCluster:
         self.manager_config = manager_config or ManagerConfig()
         self.worker_config = worker_config or WorkerConfig()
         self.filters = filters
+        self.seed = seed
+        self.stopwatch = stopwatch
         self.cluster_id = "c" * 32
         self.rows: dict[tuple[str, str], bytes] = {}
         """What is durable."""

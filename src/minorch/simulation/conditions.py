@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from minorch.contracts import Launch, RunStatus
 from minorch.messages import Assign, Report
+from minorch.model import NodeStats
 from minorch.simulation.agenda import Agenda, Clock
 from minorch.states import Reason
 from minorch.worker import Action, Probe
@@ -107,6 +108,10 @@ class Conditions:
     def notice_after_s(self, node: str, status: RunStatus) -> float | None:
         """How long it takes until the worker is told that a run has ended; None: it never is."""
         return 0.0
+
+    def measured(self, node: str) -> NodeStats | None:
+        """What a worker measures on its machine; None: it cannot."""
+        return None
 
     def healthy(self, node: str, probe: Probe) -> bool:
         """What a health check says."""

@@ -242,7 +242,7 @@ class SimulatedEngine:
                 healthy = healthy and self._conditions.healthy(self.node, action)
                 return Probed(key=key, probe=Answer(healthy, "fine" if healthy else "no answer"))
             case Sample():
-                return Sampled(node=None)
+                return Sampled(node=self._conditions.measured(self.node))
             case Start() | Cancel():
                 pass
             case _:

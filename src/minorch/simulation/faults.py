@@ -14,8 +14,8 @@ __all__ = ["Faults"]
 class Faults(msgspec.Struct, frozen=True, kw_only=True):
     """How often nodes crash, are cut off, and how many runs are slow. All of it is off by default.
 
-    When a node crashes and when it is cut off depends on the seed and its name alone, and which runs are slow on
-    the seed and the task, so that schedulers that are compared meet the same faults.
+    When a node crashes and when it is cut off depends on the seed and its name alone, and which runs are slow
+    on the seed and the task, so that schedulers that are compared meet the same faults.
 
     Raises:
         SpecError: a number makes no sense.

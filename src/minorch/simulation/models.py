@@ -29,11 +29,13 @@ class Model:
     """Says how fast tasks run that share a node. Derive yours from it; it keeps nothing between questions."""
 
     def speeds(self, node: Node, running: Sequence[Running]) -> Sequence[float]:
-        """For each of *running*, how fast it goes: 1.0 is as fast as was told, 0.5 half as fast, 0 not at all.
+        """For each of *running*, how fast it goes: 1.0 is as fast as was told, 0.5 half as fast.
 
         Args:
             node: the node.
             running: every task that runs on it, in the order in which they began; at least one.
+
+        Speeds are above 0, or a task would never end.
         """
         raise NotImplementedError
 
@@ -42,7 +44,7 @@ class Model:
 
 
 class FixedDuration(Model):
-    """Each task takes as long as was told, whatever runs beside it. That is so without a model, too, and faster."""
+    """Each task takes as long as was told, whatever runs beside it; as it is without a model, too."""
 
     def speeds(self, node: Node, running: Sequence[Running]) -> Sequence[float]:
         """All as told."""
@@ -52,8 +54,8 @@ class FixedDuration(Model):
 class CpuSharing(Model):
     """Tasks share the cores of their node: where they use more than there is, all slow down alike.
 
-    With *C* cores and tasks that use *c1 + ... + cn* in sum *D*, each runs at the speed ``min(1, C / D)``.  A
-    task that uses no CPU is taken to use *at_least* cores.
+    With *C* cores and tasks that together use *D*, each runs at the speed ``min(1, C / D)``.  A node that
+    says nothing of its cores slows nobody down.
 
     Args:
         at_least: the cores that a task uses at the least.
@@ -70,7 +72,8 @@ class CpuSharing(Model):
     def speeds(self, node: Node, running: Sequence[Running]) -> Sequence[float]:
         """The share of the cores that each gets, by the share that it would use."""
         wanted = sum(max(one.usage.cpu, self.at_least) for one in running)
-        return [min(1.0, node.capacity.cpu / wanted) if wanted else 1.0] * len(running)
+        cores = node.capacity.cpu
+        return [min(1.0, cores / wanted) if wanted and cores else 1.0] * len(running)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(at_least={self.at_least!r})"

@@ -1,9 +1,9 @@
-"""Has tasks end when a performance model has them end: each has so much left to do, at a speed that changes."""
+"""Has tasks end when a model has them end: each has so much left to do, at a speed that changes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import inf, isfinite, isnan
+from math import inf, isfinite
 
 from minorch.errors import UsageError
 from minorch.ids import RunKey
@@ -78,11 +78,10 @@ class Pace:
             raise UsageError(f"{self._model!r} gave {len(speeds)} speeds for {len(courses)} tasks")
         next_s = inf
         for course, speed in zip(courses, speeds, strict=True):
-            if isnan(speed) or not 0 <= speed <= 1e9:
-                raise UsageError(f"{self._model!r} gave the speed {speed!r}; it is a number from 0 on")
+            if not 1e-9 <= speed <= 1e9:
+                raise UsageError(f"{self._model!r} gave the speed {speed!r}; it is a number above 0")
             course.speed = speed
-            if speed:
-                next_s = min(next_s, max(0.0, course.left_s) / speed)
+            next_s = min(next_s, max(0.0, course.left_s) / speed)
         if isfinite(next_s):
             change = self._changes
             self._agenda.after(next_s, lambda: self._arrive(change))
@@ -92,7 +91,9 @@ class Pace:
             return
         self._catch_up()
         slack_s = _DONE_S * max(1.0, abs(self._agenda.now) * 1e-3)
-        done = [key for key, course in self._courses.items() if course.left_s <= slack_s * max(1.0, course.speed)]
+        done = [
+            key for key, course in self._courses.items() if course.left_s <= slack_s * max(1.0, course.speed)
+        ]
         for key in done:
             self._end(key)
         if not done:  # time is too coarse for what is left: the nearest is done

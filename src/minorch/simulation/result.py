@@ -15,7 +15,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     """Something that went wrong on purpose."""
 
     kind: str
-    """``crash`` or ``partition``."""
+    """``crash`` or ``cut``, of its link."""
     node: str
     began_s: float
     ended_s: float | None
@@ -34,6 +34,7 @@ class SimulationResult:
         wall_s: how long it took in real time, in seconds.
         planning_s: how much of that was spent in plans.
         faults: what went wrong on purpose.
+        refusals: why jobs were refused, in words; the first ones.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class SimulationResult:
         wall_s: float,
         planning_s: float,
         faults: Sequence[Fault] = (),
+        refusals: Sequence[str] = (),
     ) -> None:
         self.ledger = ledger
         self.scheduler = scheduler
@@ -56,6 +58,7 @@ class SimulationResult:
         self.wall_s = wall_s
         self.planning_s = planning_s
         self.faults = tuple(faults)
+        self.refusals = tuple(refusals)
 
     def records(self) -> Iterator[SimulatedTask]:
         """What became of each task, in the order of arrival."""

@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 from minorch.errors import StoreCorrupt
+from minorch.states import Reason
 
 __all__ = ["Event", "EventLog"]
 
@@ -32,6 +33,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     node: str = ""
     detail: str = ""
     """More in words; never a secret."""
+    reason: Reason | None = None
+    """For the end of a task: why it is over."""
 
     def __str__(self) -> str:
         subject = "/".join(part for part in (self.job, self.task) if part)

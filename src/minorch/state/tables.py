@@ -312,6 +312,7 @@ class ClusterState:
         task: TaskRecord | None = None,
         node: str = "",
         detail: str = "",
+        reason: Reason | None = None,
     ) -> None:
         """Add an event; the number is given here, and written with the turn."""
         entry = self.jobs[task.job_id] if task is not None else job
@@ -326,6 +327,7 @@ class ClusterState:
                 attempt=task.attempt if task is not None else 0,
                 node=node,
                 detail=detail[:2000],
+                reason=reason,
             )
         )
         self.meta.next_event += 1
