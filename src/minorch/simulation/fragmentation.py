@@ -11,13 +11,14 @@ Two figures are told apart, for a node *n*, a resource *r* and a task *m* drawn 
     keeps *m* out.  Borg calls resources stranded that "cannot be used because another resource on the machine
     is fully allocated": Verma et al., EuroSys 2015, section 3.2.
 
-Both are averaged over tasks and summed over nodes.  A task is what it asks for: constraints, ports and other
-tasks that it must be apart from are not looked at, but for how many tasks a node takes.  Of very many
-different tasks, only those that arrived most often are looked at.
+Both are averaged over all tasks that were accepted, and summed over nodes.  A task is what it asks for:
+constraints, ports and other tasks that it must be apart from are not looked at, but for how many tasks a node
+takes.  Of very many different tasks, only those that arrived most often are looked at.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -26,7 +27,8 @@ from typing import Final
 import msgspec
 
 from minorch.errors import UsageError
-from minorch.simulation.ledger import Ledger
+from minorch.simulation.ledger import Ending, Ledger
+from minorch.simulation.measures import where
 from minorch.simulation.occupancy import Occupancy, Packing
 from minorch.simulation.usage import Timeline, amount_of
 
@@ -34,8 +36,8 @@ __all__ = ["Fragmentation", "fragmentation"]
 
 _MOST_SHAPES: Final = 64
 _MOST_MOMENTS: Final = 16
-_MOST_TRIALS: Final = 5_000_000
-"""How often a task is held against a node; at a tenth of a microsecond each."""
+_MOST_TRIALS: Final = 2_000_000
+"""How often a task is held against a node, which takes about a microsecond."""
 
 
 class Fragmentation(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,7 +58,7 @@ class Fragmentation(msgspec.Struct, frozen=True, kw_only=True):
     moments: int
     """At how many moments it was looked at, beside the busiest."""
     covered: float
-    """Which share of all tasks asks for what one of the tasks that were looked at asks for."""
+    """Which share of all tasks ask for just what one of those asks for that were looked at."""
 
 
 class _Room:
@@ -73,10 +75,12 @@ class _Tasks:
     """The tasks that arrived most often, and which of them do not fit."""
 
     def __init__(self, ledger: Ledger, packing: Packing, most: int) -> None:
-        counts = Counter(ledger.requested)
+        accepted = where(ledger, *(ending for ending in Ending if ending is not Ending.REFUSED))
+        counts = Counter(itertools.compress(ledger.requested, accepted))
         commonest = sorted(counts, key=lambda shape: (-counts[shape], shape))[:most]
         self.weights = [counts[shape] for shape in commonest]
         self.total = sum(self.weights)
+        self.covered = self.total / (counts.total() or 1)
         self.packed = [packing.pack(ledger.shapes[shape]) for shape in commonest]
         self.amounts = [
             [amount_of(ledger.shapes[shape], name) for shape in commonest] for name in packing.resources
@@ -86,27 +90,23 @@ class _Tasks:
 
     def add(self, room: _Room, free: int, nodes: int) -> None:
         """Add to *room* what is free on so many nodes that are alike."""
-        fits = self._packing.fits
-        unfit = [at for at, wanted in enumerate(self.packed) if not fits(wanted, free)]
-        kept_out = sum(self.weights[at] for at in unfit)
+        free = self._packing.at_least_none(free)
+        fits, weights = self._packing.fits, self.weights
+        fitting = [fits(wanted, free) for wanted in self.packed]
         for number, (amount, wanted) in enumerate(
             zip(self._packing.unpack(free)[:-1], self.amounts, strict=True)
         ):
             if not amount:
                 continue
-            other = sum(self.weights[at] for at in unfit if 0 < wanted[at] <= amount)
-            idle = self._idle[number] - sum(self.weights[at] for at in unfit if not wanted[at])
+            fragmented = stranded = 0
+            for weight, asked, fit in zip(weights, wanted, fitting, strict=True):
+                if not (fit and asked):
+                    fragmented += weight
+                    if 0 < asked <= amount:
+                        stranded += weight
             room.free[number] += nodes * amount
-            room.fragmented[number] += nodes * amount * (kept_out + idle)
-            room.stranded[number] += nodes * amount * other
-
-    @property
-    def _idle(self) -> list[int]:
-        """By resource, how many tasks ask for none of it."""
-        return [
-            sum(weight for weight, amount in zip(self.weights, wanted, strict=True) if not amount)
-            for wanted in self.amounts
-        ]
+            room.fragmented[number] += nodes * amount * fragmented
+            room.stranded[number] += nodes * amount * stranded
 
 
 def fragmentation(
@@ -118,8 +118,8 @@ def fragmentation(
 ) -> list[Fragmentation]:
     """How much free room of each resource was no good to the tasks that come.
 
-    It is looked at in the middle of equal spans of the time, and at the busiest moment.  Resources that no task
-    asks for are left out.  With very many nodes there are fewer moments, and one at the least.
+    It is looked at in the middle of equal spans of the time, and at the busiest moment.  Resources that no
+    task asks for are left out.  With very many nodes there are fewer moments, and one at the least.
 
     Args:
         timeline: the runs.
@@ -168,7 +168,7 @@ def _figures(
         stranded_at_peak=peak.stranded[number] / (capacity * total),
         stranded_mean=sum(room.stranded[number] for room in rooms) / (capacity * total * len(rooms)),
         moments=len(rooms),
-        covered=total / len(timeline.ledger),
+        covered=tasks.covered,
     )
 
 

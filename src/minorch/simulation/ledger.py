@@ -10,6 +10,7 @@ import enum
 from array import array
 from collections.abc import Sequence
 from math import isnan, nan
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -130,6 +131,20 @@ class Ledger:
     def __len__(self) -> int:
         return len(self.task)
 
+    def columns(self) -> tuple[dict[str, Column], dict[str, Column]]:
+        """The columns of the tasks and those of the runs, by name."""
+        tasks = {name: getattr(self, name) for name in _TASK_COLUMNS}
+        return tasks, {name: getattr(self, name) for name in _RUN_COLUMNS}
+
+    def __getstate__(self) -> dict[str, object]:
+        """What goes to another process: columns, which are copied as they lie in memory."""
+        return {name: value for name, value in vars(self).items() if name not in _LOOKED_UP}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        vars(self).update(state)
+        self.node_numbers = {node.name: number for number, node in enumerate(self.nodes)}
+        self._shape_numbers = {shape: number for number, shape in enumerate(self.shapes)}
+
     def shape(self, amount: Resources) -> int:
         """The number of an amount among the shapes."""
         number = self._shape_numbers.get(amount)
@@ -216,6 +231,26 @@ class Ledger:
             ended_s=None if isnan(ended_s) else ended_s,
         )
 
+
+Column: TypeAlias = "list[str] | bytearray | array[int] | array[float]"
+
+_TASK_COLUMNS: Final = (
+    "job",
+    "task",
+    "arrived_s",
+    "started_s",
+    "finished_s",
+    "ending",
+    "reason",
+    "duration_s",
+    "requested",
+    "used",
+    "runs",
+    "last_run",
+)
+_RUN_COLUMNS: Final = ("run_task", "run_node", "run_began_s", "run_ended_s")
+_LOOKED_UP: Final = ("node_numbers", "_shape_numbers")
+"""What follows from the rest."""
 
 _WAITING = ENDINGS.index(Ending.WAITING)
 _RUNNING = ENDINGS.index(Ending.RUNNING)

@@ -45,13 +45,20 @@ class Packing:
         """Whether no amount in *wanted* is more than that in *free*, of which none may be negative."""
         return (free + self._guards - wanted) & self._guards == self._guards
 
+    def covered(self, packed: int) -> bool:
+        """Whether no amount in it is negative."""
+        return (packed + self._guards) & self._guards == self._guards
+
     def signed(self, packed: int) -> list[int]:
         """As :meth:`unpack`, of amounts that may be negative."""
         return [each - (1 << _FIELD - 1) for each in self.unpack(packed + self._guards)]
 
-    def covered(self, packed: int) -> bool:
-        """Whether no amount in it is negative."""
-        return (packed + self._guards) & self._guards == self._guards
+    def at_least_none(self, packed: int) -> int:
+        """The same with 0 for what is negative: a node that holds more than it has, has none left."""
+        if self.covered(packed):
+            return packed
+        amounts = zip(self.signed(packed), self._shifts, strict=True)
+        return sum(max(0, amount) << shift for amount, shift in amounts)
 
 
 class Occupancy:
