@@ -42,7 +42,7 @@ class Owner(NamedTuple):
     """The worker's node name."""
 
 
-class Launch(msgspec.Struct, frozen=True, kw_only=True):
+class Launch(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Everything a runtime needs to start one run."""
 
     key: RunKey
@@ -73,7 +73,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
         }
 
 
-class RunStatus(msgspec.Struct, frozen=True, kw_only=True):
+class RunStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a runtime knows of one run.
 
     ``created`` means that it has never run yet.  ``exited`` with an ``exit_code`` of None means that

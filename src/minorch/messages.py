@@ -93,7 +93,7 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
             raise SpecError("to run an attempt takes its task and its restart policy", "$.task")
 
 
-class Assign(msgspec.Struct, frozen=True, kw_only=True, tag="assign", omit_defaults=True):
+class Assign(msgspec.Struct, frozen=True, kw_only=True, tag="assign", omit_defaults=True, gc=False):
     """Down: what a worker should have, in full or as a change to what it was told before.
 
     A worker takes it only if (epoch, revision) is higher than what it has applied, and a change only
@@ -182,7 +182,7 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc
 _LAST: Final = 2**62
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True, tag="report", omit_defaults=True):
+class Report(msgspec.Struct, frozen=True, kw_only=True, tag="report", omit_defaults=True, gc=False):
     """Up: what a worker has. It is the heartbeat too.
 
     It names every attempt that changed since the last report the manager is known to have; with

@@ -34,6 +34,8 @@ from minorch.state.tables import ClusterState, JobEntry, NodeEntry
 
 __all__ = ["Answers", "check_count", "check_feasible"]
 
+_ANY = "any"
+"""The shape of a task that is not looked up by its shape."""
 _MOST_REFUSALS = 100_000
 """How many nodes are asked, at most, why they refuse the tasks of one job."""
 
@@ -289,11 +291,16 @@ def check_feasible(job: Job, nodes: Mapping[str, NodeEntry]) -> None:
     """
     if job.wait_for_nodes or not nodes:
         return
-    empty = [_empty(entry.record.index, entry.record.node) for entry in nodes.values()]
+    able: NodeView | None = None
     for index, task in enumerate(job.tasks):
-        view = TaskView(id="", name=task.name, job_id="", job=job.name, task=task)
-        if not any(could_ever_hold(view, node) for node in empty):
-            blocked: Blocked = count_refusals(view, empty)
+        view = TaskView(id="", name=task.name, job_id="", job=job.name, task=task, shape=_ANY)
+        if able is not None and could_ever_hold(view, able):
+            continue  # what holds one task of a job mostly holds the next
+        empty = (_empty(entry.record.index, entry.record.node) for entry in nodes.values())
+        able = next((node for node in empty if could_ever_hold(view, node)), None)
+        if able is None:
+            every = [_empty(entry.record.index, entry.record.node) for entry in nodes.values()]
+            blocked: Blocked = count_refusals(view, every)
             raise UnschedulableError(
                 f'$.tasks[{index}]: task "{task.name}" ({task.resources}) fits on no node, even if empty: '
                 f"{'; '.join(str(refused) for refused in blocked.refused)}; "

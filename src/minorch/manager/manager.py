@@ -41,7 +41,7 @@ _LONGEST_LEASE_S: Final = 1e9
 """No message says more. A worker that is told of a shorter lease than it has is only more careful."""
 
 
-class Step(msgspec.Struct, frozen=True, kw_only=True):
+class Step(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a driver has to do after the manager has settled."""
 
     changes: Sequence[Change]
@@ -74,6 +74,7 @@ class Manager:
             returns None, or in words why the task cannot go there.
         stopwatch: real time in seconds, only to tell how long plans take, as events; None: it is not told,
             and what the manager does follows from its arguments alone.
+        durable: whether anything of it is to be read again; if not, its steps have no changes to write.
 
     Raises:
         StoreCorrupt: the rows cannot be what a manager wrote.
@@ -91,6 +92,7 @@ class Manager:
         config: ManagerConfig | None = None,
         filters: Mapping[str, CustomFilter] | None = None,
         stopwatch: Stopwatch | None = None,
+        durable: bool = True,
     ) -> None:
         config = config or ManagerConfig()
         most, by_task = config.max_events, bool(filters)
@@ -104,6 +106,7 @@ class Manager:
         state.touch_meta()
         self._ids = ids
         self._now = now
+        self._durable = durable
         self._desk = Desk(state, config)
         self._planner = Planner(scheduler, random, Filters(filters), stopwatch)
         self._answers = Answers(self._planner)
@@ -270,7 +273,7 @@ class Manager:
         go_on_draining(desk, now)
         release_runs(desk, now)
         forget_jobs(desk, now)
-        changes, events = desk.state.write()
+        changes, events = desk.state.write(durable=self._durable)
         messages = self._dispatch(now)
         changed, drained = tuple(desk.changed_jobs), tuple(desk.drained)
         desk.changed_jobs.clear()

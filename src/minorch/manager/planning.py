@@ -10,7 +10,7 @@ import copy
 import functools
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from random import Random
 
 __all__ = ["Planner", "node_view", "task_view"]
+
+_NOWHERE: Final = frozenset[str]()
 
 
 def node_view(entry: NodeEntry, held_for: str = "") -> NodeView:
@@ -78,12 +80,17 @@ def task_view(state: ClusterState, task: TaskRecord) -> TaskView:
         gang=entry.lines[task.position].gang,
         group=entry.groups[task.position],
         shape=entry.shapes[task.position],
-        avoid=frozenset(
-            attempt.node
-            for attempt in task.attempts
-            if attempt.hung_since is not None
-            or (attempt.state is AttemptState.FAILED and attempt.reason is not Reason.NODE_LOST)
-        ),
+        avoid=_failed_on(task) if task.attempts else _NOWHERE,
+    )
+
+
+def _failed_on(task: TaskRecord) -> frozenset[str]:
+    """Where a task failed before, or hung over its start."""
+    return frozenset(
+        attempt.node
+        for attempt in task.attempts
+        if attempt.hung_since is not None
+        or (attempt.state is AttemptState.FAILED and attempt.reason is not Reason.NODE_LOST)
     )
 
 

@@ -273,7 +273,9 @@ class Filters:
 
     def alike(self, task: TaskView) -> bool:
         """Whether nodes of the same state are the same to all filters, for this task."""
-        return not (self._custom or task.group.apart or any(c.about_name for c in task.constraints))
+        if self._custom or task.group.apart:
+            return False
+        return not (task.task.constraints and any(c.about_name for c in task.constraints))
 
 
 def _ask(name: str, objects: CustomFilter, task: TaskView, node: NodeView) -> str | None:

@@ -39,6 +39,8 @@ def is_local(task: TaskView) -> bool:
 def prefers(task: TaskView) -> bool:
     """Whether the task would rather go to some of the nodes that can take it."""
     spec = task.task
+    if not (spec.preferences or spec.affinity or spec.spread_over):  # as nearly all
+        return False
     return bool(spec.preferences) or any(
         wish.weight is not None for wishes in (spec.affinity, spec.spread_over) for wish in wishes
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections import deque
 from collections.abc import Callable
 
 __all__ = ["Agenda", "Clock"]
@@ -19,7 +20,7 @@ class Agenda:
     five seconds later it is 5.0
     """
 
-    __slots__ = ("_count", "_heap", "now", "steps")
+    __slots__ = ("_count", "_heap", "_soon", "now", "steps")
 
     def __init__(self, now: float = 0.0) -> None:
         self.now = now
@@ -27,35 +28,43 @@ class Agenda:
         self.steps = 0
         """How many things have happened."""
         self._heap: list[tuple[float, int, Callable[[], None]]] = []
+        self._soon: deque[Callable[[], None]] = deque()
+        """What happens now, behind what the heap has for now: that was added before it was now."""
         self._count = 0
 
     def at(self, time: float, happen: Callable[[], None]) -> None:
         """Have something happen at a time; one that is past means now."""
+        if time <= self.now:
+            self._soon.append(happen)
+            return
         self._count += 1
-        heapq.heappush(self._heap, (max(time, self.now), self._count, happen))
+        heapq.heappush(self._heap, (time, self._count, happen))
 
     def after(self, delay_s: float, happen: Callable[[], None]) -> None:
         """Have something happen after a while."""
-        self._count += 1
-        heapq.heappush(self._heap, (self.now + delay_s, self._count, happen))
+        self.at(self.now + delay_s, happen)
 
     @property
     def next_at(self) -> float | None:
         """When the next thing happens; None: nothing ever does."""
-        return self._heap[0][0] if self._heap else None
+        return self.now if self._soon else self._heap[0][0] if self._heap else None
 
     def step(self) -> bool:
         """Let the next thing happen; False: there is none."""
-        if not self._heap:
+        heap = self._heap
+        if self._soon and not (heap and heap[0][0] <= self.now):
+            happen = self._soon.popleft()
+        elif heap:
+            self.now, _, happen = heapq.heappop(heap)
+        else:
             return False
-        self.now, _, happen = heapq.heappop(self._heap)
         self.steps += 1
         happen()
         return True
 
     def run_until(self, time: float) -> None:
         """Let everything happen that happens by then; it is *time* afterwards."""
-        while self._heap and self._heap[0][0] <= time:
+        while self._soon or (self._heap and self._heap[0][0] <= time):
             self.step()
         self.now = max(self.now, time)
 

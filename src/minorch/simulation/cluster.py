@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Final
 
 from minorch.contracts import Change
@@ -30,8 +31,15 @@ Answered = Callable[[object], None]
 """Gets what a call returned or raised, once that is durable; never called if the manager dies before."""
 
 _RETRY_S: Final = 1.0
+_NO_HURRY_S: Final = 1.0
+"""For so long a mere sign of life waits for a turn that something else makes necessary."""
 _A_MOMENT_S: Final = 1e-6
 """Added to deadlines, so that a clock that is converted to and fro shows them as past."""
+
+
+def _says_nothing(report: Report) -> bool:
+    """Whether it is a mere sign of life, on which nothing depends but that it is heard some time."""
+    return not (report.observed or report.full or report.renew) and report.engine_ok
 
 
 class _Process:
@@ -46,6 +54,16 @@ class _Process:
         self.frozen_until = 0.0
         """It has no turn before that, in true time, as if it were stopped; what comes for it waits."""
         self._wakes_at: float | None = None
+        self._asked: set[float] = set()
+        """At which times it is looked at whether it has a turn. Never iterated."""
+        self._look = partial(self._look_whether_due, 0)
+        self._prompt = cluster.conditions.prompt
+
+    def _begin_life(self) -> None:
+        self.lives += 1
+        self._wakes_at = None
+        self._asked = set()
+        self._look = partial(self._look_whether_due, self.lives)
 
     def _wake_soon(self) -> None:
         self._wake_at(self.cluster.agenda.now + self.cluster.conditions.pause_s(self.name))
@@ -58,19 +76,23 @@ class _Process:
         time = max(time, self.cluster.agenda.now, self.frozen_until)
         if self._wakes_at is not None and self._wakes_at <= time:
             return
-        self._wakes_at, life = time, self.lives
+        self._wakes_at = time
+        if time not in self._asked:
+            self._asked.add(time)
+            self.cluster.agenda.at(time, self._look)
 
-        def turn() -> None:
-            if self.lives != life or self._wakes_at != time:
-                self.cluster.agenda.steps -= 1  # nothing happened
-                return
-            self._wakes_at = None
-            if time < self.frozen_until:
-                self._wake_at(time)
-            else:
-                self._turn()
-
-        self.cluster.agenda.at(time, turn)
+    def _look_whether_due(self, life: int) -> None:
+        now = self.cluster.agenda.now
+        if self.lives == life:
+            self._asked.discard(now)
+        if self.lives != life or self._wakes_at != now:
+            self.cluster.agenda.steps -= 1  # nothing happened
+            return
+        self._wakes_at = None
+        if now < self.frozen_until:
+            self._wake_at(now)
+        else:
+            self._turn()
 
     def _turn(self) -> None:
         raise NotImplementedError
@@ -101,8 +123,7 @@ class ManagerProcess(_Process):
     def start(self) -> None:
         """Start a manager from what was committed."""
         cluster = self.cluster
-        self.lives += 1
-        self._wakes_at = None
+        self._begin_life()
         self.manager = Manager(
             scheduler=cluster.make_scheduler(),
             ids=cluster.new_id,
@@ -113,6 +134,7 @@ class ManagerProcess(_Process):
             config=cluster.manager_config,
             filters=cluster.filters,
             stopwatch=cluster.stopwatch,
+            durable=cluster.durable,
         )
         cluster.observer.manager_started(self)
         self._turn()
@@ -130,8 +152,12 @@ class ManagerProcess(_Process):
 
     def receive(self, report: Report) -> None:
         """A report has arrived."""
-        if self.up:
-            self._reports.append(report)
+        if not self.up:
+            return
+        self._reports.append(report)
+        if self._prompt and _says_nothing(report):
+            self._wake_at(self.cluster.agenda.now + _NO_HURRY_S)
+        else:
             self._wake_soon()
 
     def call(self, change: Call, answered: Answered | None = None) -> None:
@@ -169,7 +195,7 @@ class ManagerProcess(_Process):
 
     def _begin_to_write(self) -> None:
         assert self._step is not None
-        if not self._step.changes:
+        if not self._step.changes and not self._step.events:
             self._go_on(self._step)
             return
         takes_s, fails = self.cluster.conditions.commit()
@@ -231,6 +257,9 @@ class WorkerProcess(_Process):
             cluster.agenda, node.name, self.clock, cluster.conditions, cluster.observer
         )
         self._inbox: list[Assign | Fact] = []
+        self._tell: Callable[[Fact], None] = self._inbox.append
+        self._in_turn = False
+        """Whether facts that come are taken in by the turn that is under way."""
 
     @property
     def up(self) -> bool:
@@ -240,8 +269,7 @@ class WorkerProcess(_Process):
     def start(self) -> None:
         """Start a worker, which knows nothing of what an earlier one did."""
         cluster = self.cluster
-        self.lives += 1
-        self._wakes_at = None
+        self._begin_life()
         self.worker = Worker(
             self.node,
             cluster_id=cluster.cluster_id,
@@ -251,7 +279,8 @@ class WorkerProcess(_Process):
             config=cluster.worker_config,
         )
         cluster.observer.worker_started(self)
-        self.engine.listen(self._for_this_life())
+        self._tell = self._for_this_life()
+        self.engine.listen(self._tell)
         self._wake_soon()
 
     def crash(self) -> None:
@@ -267,34 +296,47 @@ class WorkerProcess(_Process):
         def tell(fact: Fact) -> None:
             if self.lives == life:
                 self._inbox.append(fact)
-                self._wake_soon()
+                if not self._in_turn:
+                    self._wake_soon()
 
         return tell
 
     def receive(self, assign: Assign) -> None:
         """An order has arrived."""
-        if self.up:
-            self._inbox.append(assign)
+        if self.worker is None:
+            return
+        self._inbox.append(assign)
+        hurries = bool(assign.entries or assign.released) or assign.base is None
+        if hurries or not self._prompt or self.worker.awaits_answer:
             self._wake_soon()
 
     def _turn(self) -> None:
         worker = self.worker
         if worker is None:
             return
-        inbox, self._inbox = self._inbox, []
-        for item in inbox:
-            if isinstance(item, Assign):
-                worker.receive(item, self.clock())
-            else:
-                worker.observe(item, self.clock())
-        step = worker.settle(self.clock())
-        self.cluster.observer.worker_settled(self, step.actions)
-        tell = self._for_this_life()
-        for action in step.actions:
-            self.engine.do(action, tell)
+        self._take_in(worker)
+        while self._prompt and self._inbox:
+            self._take_in(worker)
+        step = worker.tell(self.clock())
         if step.report is not None:
             self.cluster.send(step.report)
         self._wake_when(step.deadline)
+
+    def _take_in(self, worker: Worker) -> None:
+        """Have the worker take in what has come, and the engine do what it asks for."""
+        inbox, self._inbox = self._inbox, []
+        now = self.clock()
+        for item in inbox:
+            if isinstance(item, Assign):
+                worker.receive(item, now)
+            else:
+                worker.observe(item, now)
+        actions = worker.act(now)
+        self.cluster.observer.worker_settled(self, actions)
+        self._in_turn = self._prompt
+        for action in actions:
+            self.engine.do(action, self._tell)
+        self._in_turn = False
 
 
 class SimulatedCluster:
@@ -312,6 +354,7 @@ class SimulatedCluster:
         now: the true time at the beginning, in seconds since 1970.
         seed: what managers and workers draw is drawn from it.
         stopwatch: real time in seconds, read before and after each plan; None: it is not.
+        durable: whether a manager may be started again; if not, nothing that it decides is kept in rows.
     """
 
     def __init__(
@@ -328,6 +371,7 @@ class SimulatedCluster:
         now: float = 1_000_000.0,
         seed: int = 0,
         stopwatch: Stopwatch | None = None,
+        durable: bool = True,
     ) -> None:
         self.agenda = Agenda(now)
         self.make_scheduler = make_scheduler
@@ -338,6 +382,7 @@ class SimulatedCluster:
         self.filters = filters
         self.seed = seed
         self.stopwatch = stopwatch
+        self.durable = durable
         self.cluster_id = "c" * 32
         self.rows: dict[tuple[str, str], bytes] = {}
         """What is durable."""
@@ -385,8 +430,12 @@ class SimulatedCluster:
     def send(self, message: Assign | Report) -> None:
         """Have a message travel, and arrive or not."""
         self.observer.sent(message)
+        prompt = self.conditions.prompt
         for delay_s in self.conditions.arrivals_s(message):
-            self.agenda.after(delay_s, lambda: self._deliver(message))
+            if prompt and not delay_s:
+                self._deliver(message)
+            else:
+                self.agenda.after(delay_s, partial(self._deliver, message))
 
     def _deliver(self, message: Assign | Report) -> None:
         arrived = decode(encode(message)) if self._wire else message

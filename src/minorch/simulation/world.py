@@ -14,12 +14,13 @@ from math import inf
 
 from minorch.contracts import Change, Launch
 from minorch.ids import RunKey
+from minorch.manager import Step
 from minorch.messages import Assign, Report
 from minorch.model import Job, NodeStats
 from minorch.resources import Resources
 from minorch.simulation.arrivals import Arrival
 from minorch.simulation.cluster import ManagerProcess, SimulatedCluster
-from minorch.simulation.conditions import Commit, Conditions, Fate, Outcome
+from minorch.simulation.conditions import AT_ONCE, Commit, Conditions, Fate, Outcome
 from minorch.simulation.engine import Run, SimulatedEngine
 from minorch.simulation.faults import Faults
 from minorch.simulation.ledger import Ending, Ledger
@@ -99,6 +100,9 @@ class Recorder(Observer):
         self.fresh: list[Event] = []
         """Events of which nobody was told yet, if anybody wants them."""
         self.wants_events = False
+        self.decided = 0
+        """How many placements were made, if anybody wants to know that before they are carried out."""
+        self.wants_decisions = False
         self.last_s = 0.0
         """When something of a task last happened."""
         self.origin = 0.0
@@ -108,9 +112,9 @@ class Recorder(Observer):
         self.on_began: Callable[[SimulatedEngine, Run], None] | None = None
         self.on_ended: Callable[[SimulatedEngine, Run], None] | None = None
 
-    def admitted(self, arrival: Arrival, job: Job, ids: Sequence[str], now: float) -> None:
+    def admitted(self, arrival: Arrival, job: Job, ids: Sequence[str]) -> None:
         """A job was accepted; its instances have these ids, in order."""
-        ledger, now_s = self.ledger, now - self.origin
+        ledger, now_s = self.ledger, arrival.at_s
         for (name, task, number), task_id in zip(job.instances(), ids, strict=True):
             duration_s = arrival.duration_of(task.name, number or 0)
             usage = arrival.usage_of(task)
@@ -118,9 +122,9 @@ class Recorder(Observer):
             self.live[task_id] = _Live(row, duration_s, arrival.exit_code, usage)
         self.last_s = now_s
 
-    def refused(self, arrival: Arrival, job: Job, now: float) -> None:
+    def refused(self, arrival: Arrival, job: Job) -> None:
         """A job was refused."""
-        now_s = now - self.origin
+        now_s = arrival.at_s
         for name, task, number in job.instances():
             duration_s = arrival.duration_of(task.name, number or 0)
             row = self.ledger.arrive(
@@ -154,6 +158,11 @@ class Recorder(Observer):
         if self.on_ended is not None:
             self.on_ended(engine, run)
 
+    def manager_settled(self, process: ManagerProcess, step: Step) -> None:
+        """The manager has decided something."""
+        if self.wants_decisions:
+            self.decided += sum(event.kind == "task_scheduled" for event in step.events)
+
     def committed(self, process: ManagerProcess, changes: Sequence[Change], events: Sequence[Event]) -> None:
         """The manager has decided something, and it is durable."""
         for event in events:
@@ -181,7 +190,10 @@ class SimulatedWorld(Conditions):
         turn_s: for how long the manager gathers what comes before it takes a turn, in seconds.
         scheduler_s: what each placement takes of virtual time, in seconds; ``"measured"``: what plans really
             take.
+        measures: whether workers can measure their nodes.
     """
+
+    prompt = True
 
     def __init__(
         self,
@@ -194,16 +206,19 @@ class SimulatedWorld(Conditions):
         start_s: float,
         turn_s: float,
         scheduler_s: float | str,
+        measures: bool,
     ) -> None:
         self._recorder = recorder
         self._planning = planning
         self._seed = seed
         self._faults = faults
         self._model = model
-        self._fate = Fate(start_s, start_s)
+        self._fate = Fate(start_s, start_s) if start_s else AT_ONCE
         self._turn_s = turn_s
         self._scheduler_s = scheduler_s
-        self._charged_s, self._charged = 0.0, 0
+        self._measures = measures
+        self._charged_s = 0.0
+        recorder.wants_decisions = bool(scheduler_s)
         self.cut: set[str] = set()
         """Nodes that are cut off."""
         self._paces: dict[str, Pace] = {}
@@ -226,18 +241,17 @@ class SimulatedWorld(Conditions):
     def commit(self) -> Commit:
         """The time that is charged for plans: until then nobody hears what was decided."""
         if not self._scheduler_s:
-            return _AT_ONCE
+            return _NO_TIME
         if isinstance(self._scheduler_s, str):
             spent_s = self._planning.took_s - self._charged_s
             self._charged_s = self._planning.took_s
             return Commit(spent_s)
-        decided = self._recorder.counts["decisions"] - self._charged
-        self._charged += decided
+        decided, self._recorder.decided = self._recorder.decided, 0
         return Commit(decided * self._scheduler_s)
 
     def fate(self, node: str, action: Action) -> Fate:
         """Starts take their time."""
-        return self._fate if isinstance(action, Start) else _DONE
+        return self._fate if isinstance(action, Start) else AT_ONCE
 
     def outcome(self, node: str, launch: Launch) -> Outcome:
         """How long a run takes and how it ends, as was told; with a model, that comes out on the way."""
@@ -256,7 +270,8 @@ class SimulatedWorld(Conditions):
     def measured(self, node: str) -> NodeStats | None:
         """What a worker would measure on its machine: what its tasks really use."""
         cluster, recorder = self._cluster, self._recorder
-        assert cluster is not None
+        if cluster is None or not self._measures:
+            return None
         process = cluster.workers[node]
         live = [recorder.live.get(key.task_id) for key in process.engine.live]
         used = sum((one.usage for one in live if one is not None), Resources())
@@ -294,6 +309,5 @@ class SimulatedWorld(Conditions):
         self._paces[engine.node].leave(run.launch.key)
 
 
-_AT_ONCE = Commit()
-_DONE = Fate()
+_NO_TIME = Commit()
 _ENDLESS = Outcome(None)

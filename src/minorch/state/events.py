@@ -77,12 +77,20 @@ class EventLog:
         skip = max(0, number + 1 - self._events[0].number)
         return tuple(itertools.islice(self._events, skip, None))
 
-    def write(self) -> tuple[Iterable[tuple[str, bytes | None]], tuple[Event, ...]]:
-        """Return the rows that this turn writes and drops, and the turn's events."""
+    def write(self, *, durable: bool = True) -> tuple[Iterable[tuple[str, bytes | None]], tuple[Event, ...]]:
+        """Return the rows that this turn writes and drops, and the turn's events.
+
+        Args:
+            durable: whether there are to be rows; it is always the same.
+        """
         if not self.fresh:
             return (), ()
         events = tuple(self.fresh)
         self.fresh.clear()
+        if not durable:
+            for _ in range(len(self._events) - max(self._most, len(events))):
+                self._events.popleft()
+            return (), events
         rows: list[tuple[str, bytes | None]] = []
         for first in range(0, len(events), _MOST_IN_ROW):
             part = events[first : first + _MOST_IN_ROW]

@@ -57,7 +57,9 @@ def group_of(task: Task, *, job_id: str, job: str) -> TaskGroup:
         job=job,
         name=task.name,
         labels=task.labels,
-        apart=tuple(affinity for affinity in task.affinity if affinity.anti and affinity.weight is None),
+        apart=tuple(wish for wish in task.affinity if wish.anti and wish.weight is None)
+        if task.affinity
+        else (),
     )
 
 
@@ -74,11 +76,11 @@ def shape_of(task: Task, *, job_id: str | None = None) -> Shape:
         task.image,
         task.platform,
         task.runtime,
-        tuple(sorted(task.labels.items())),
+        tuple(sorted(task.labels.items())) if task.labels else (),
         tuple(task.constraints),
         tuple(task.tolerations),
-        tuple(sorted((p.host, p.protocol) for p in task.ports if p.host is not None)),
-        tuple(sorted(task.preferences.items())),
+        tuple(sorted((p.host, p.protocol) for p in task.ports if p.host is not None)) if task.ports else (),
+        tuple(sorted(task.preferences.items())) if task.preferences else (),
         repr((task.affinity, task.spread_over)) if task.affinity or task.spread_over else None,
         None if job_id is None else (job_id, task.name),
     )

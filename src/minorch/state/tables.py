@@ -195,9 +195,17 @@ class ClusterState:
 
     # -- rows ---------------------------------------------------------------------------------
 
-    def write(self) -> tuple[Sequence[Change], tuple[Event, ...]]:
-        """Return what must be written since the last call, as one transaction, and its events."""
-        rows, events = self.events.write()
+    def write(self, *, durable: bool = True) -> tuple[Sequence[Change], tuple[Event, ...]]:
+        """Return what must be written since the last call, as one transaction, and its events.
+
+        Args:
+            durable: whether anything is to be written; it is always the same.
+        """
+        rows, events = self.events.write(durable=durable)
+        if not durable:
+            self._dirty.clear()
+            self._dirty_tasks.clear()
+            return (), events
         changes = [
             Change(table, key, None if record is None else dump(record))
             for (table, key), record in self._dirty.items()
@@ -452,7 +460,8 @@ class ClusterState:
         entry.job_tasks[task.job_id] = entry.job_tasks.get(task.job_id, 0) + 1
         group = self.jobs[task.job_id].groups[task.position]
         entry.groups[group] = entry.groups.get(group, 0) + 1
-        entry.host_ports.update((p.host, p.protocol) for p in spec.ports if p.host is not None)
+        if spec.ports:
+            entry.host_ports.update((p.host, p.protocol) for p in spec.ports if p.host is not None)
         entry.live[task.id] = None
         self.changed_nodes[node] = None
 
@@ -468,7 +477,8 @@ class ClusterState:
         entry.groups[group] -= 1
         if not entry.groups[group]:
             del entry.groups[group]
-        entry.host_ports.difference_update((p.host, p.protocol) for p in spec.ports if p.host is not None)
+        if spec.ports:
+            entry.host_ports.difference_update((p.host, p.protocol) for p in spec.ports if p.host is not None)
         del entry.live[task.id]
         self.task_stats.pop(task.id, None)
         self.changed_nodes[node] = None

@@ -26,20 +26,20 @@ __all__ = [
 ]
 
 
-class Seen(msgspec.Struct, frozen=True, kw_only=True):
+class Seen(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A run was seen in this status: after its start, or because it changed."""
 
     status: contracts.RunStatus
 
 
-class Progressed(msgspec.Struct, frozen=True, kw_only=True):
+class Progressed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A start has come so far: in words."""
 
     key: RunKey
     words: str
 
 
-class Refused(msgspec.Struct, frozen=True, kw_only=True):
+class Refused(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A run could not be started, certainly did not run, and left nothing behind."""
 
     key: RunKey
@@ -48,38 +48,38 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
     exit_code: int | None = None
 
 
-class Cancelled(msgspec.Struct, frozen=True, kw_only=True):
+class Cancelled(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A run was not started because it was cancelled in time."""
 
     key: RunKey
 
 
-class Removed(msgspec.Struct, frozen=True, kw_only=True):
+class Removed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Nothing of a run is left; or, with an *error*, it could not be removed."""
 
     key: RunKey
     error: str = ""
 
 
-class Probed(msgspec.Struct, frozen=True, kw_only=True):
+class Probed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A health check gave this answer."""
 
     key: RunKey
     probe: contracts.Probe
 
 
-class Listed(msgspec.Struct, frozen=True, kw_only=True):
+class Listed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """These are all runs of this worker."""
 
     asked: int
     statuses: Sequence[contracts.RunStatus]
 
 
-class Missed(msgspec.Struct, frozen=True, kw_only=True):
+class Missed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Changes may have been missed: the runs must be listed."""
 
 
-class Unreachable(msgspec.Struct, frozen=True, kw_only=True):
+class Unreachable(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The engine did not answer. What was asked about *key* may or may not have happened."""
 
     message: str
@@ -88,7 +88,7 @@ class Unreachable(msgspec.Struct, frozen=True, kw_only=True):
     """Of a start: whether nothing was asked to start yet, for an image could not be had, or the like."""
 
 
-class Sampled(msgspec.Struct, frozen=True, kw_only=True):
+class Sampled(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """These figures were measured."""
 
     node: NodeStats | None

@@ -47,7 +47,7 @@ _LONGEST_DOUBT_S = 120.0
 _HANGS = "it answers questions, and did not answer when it was to start something"
 
 
-class WorkerStep(msgspec.Struct, frozen=True, kw_only=True):
+class WorkerStep(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a driver has to do after the worker has settled."""
 
     report: Report | None
@@ -135,6 +135,11 @@ class Worker:
         """
         return self._fenced
 
+    @property
+    def awaits_answer(self) -> bool:
+        """Whether it waits for the manager's word, be it a mere answer: without it, it begins nothing."""
+        return self._attempts.unbegun
+
     # -- the entry points ---------------------------------------------------------------------
 
     def receive(self, assign: Assign, now: float) -> None:
@@ -197,6 +202,15 @@ class Worker:
 
     def settle(self, now: float) -> WorkerStep:
         """Do what has come due and say what the driver has to do."""
+        actions = self.act(now)
+        return self.tell(now, actions)
+
+    def act(self, now: float) -> Sequence[Action]:
+        """The first half of :meth:`settle`: do what has come due, and say what is asked of the runtime.
+
+        For a driver whose runtime answers at once: it may observe the answers and call this again, and then
+        call :meth:`tell`, so that one report says all of it.
+        """
         now = self._at(now)
         while (timer := self._timers.due(now)) is not None:
             self._on_timer(timer, now)
@@ -211,6 +225,16 @@ class Worker:
             self._report_due = self._renew_due = True  # they wait for the answer
         actions = tuple(self._attempts.actions)
         self._attempts.actions.clear()
+        return actions
+
+    def tell(self, now: float, actions: Sequence[Action] = ()) -> WorkerStep:
+        """The second half of :meth:`settle`: say what the manager is told, and when to settle again.
+
+        Args:
+            now: seconds since 1970.
+            actions: what goes into the step as its actions.
+        """
+        now = self._at(now)
         self._report_due = self._report_due or self._told_ok is not self._counts_on_engine(now)
         report = self._report(now) if self._may_report(now) else None
         deadline = self._timers.next()
