@@ -91,3 +91,4 @@ def label_nodes(ax: Axes, names: Sequence[str]) -> None:
         ax.set_ylabel("")
     else:
         ax.set_ylabel("node, in the order in which they joined")
+        ax.yaxis.set_major_formatter("{x:,.0f}")
