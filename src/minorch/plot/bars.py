@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, overload
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final, Protocol, overload
 
 from minorch.errors import UsageError
 from minorch.plot.canvas import COLOURS, DARK, axes_for, tidy
@@ -13,26 +13,48 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Bar", "Compared", "comparison_bars"]
+__all__ = ["Compared", "ComparedInterval", "ComparedRow", "comparison_bars"]
 
 _MOST_BARS: Final = 50
 
 
-class Bar(NamedTuple):
-    """What one scheduler came to."""
+class ComparedInterval(Protocol):
+    """A mean, and between which bounds the true one lies; not a number where there is none."""
 
-    name: str
-    mean: float
-    low: float
-    """Where the interval begins. Not a number: there is none."""
-    high: float
+    @property
+    def mean(self) -> float:
+        """The mean over seeds."""
+
+    @property
+    def low(self) -> float:
+        """Where the interval begins."""
+
+    @property
+    def high(self) -> float:
+        """Where it ends."""
+
+
+class ComparedRow(Protocol):
+    """One measure of one scheduler."""
+
+    @property
+    def scheduler(self) -> str:
+        """Its name."""
+
+    @property
+    def interval(self) -> ComparedInterval:
+        """Of the mean over seeds."""
 
 
 class Compared(Protocol):
-    """What is drawn: several schedulers, and of each its figures."""
+    """What can be drawn: a :class:`~minorch.simulation.Comparison`, or anything that answers like one."""
 
-    def bars(self, measure: str) -> Iterable[tuple[str, float, float, float]]:
-        """For each scheduler its name, the mean of a measure, and the interval that it is sure to lie in."""
+    @property
+    def seeds(self) -> Sequence[int]:
+        """What each scheduler was run with."""
+
+    def rows(self, measure: str) -> Sequence[ComparedRow]:
+        """One measure of each scheduler, in the order in which they are drawn."""
 
 
 @overload
@@ -68,34 +90,36 @@ def comparison_bars(
     Raises:
         UsageError: matplotlib is not installed, there is no such measure, or there are more than 50 bars.
     """
-    bars = [Bar(*bar) for bar in comparison.bars(measure)]
-    if not 1 <= len(bars) <= _MOST_BARS:
-        raise UsageError(f"comparison_bars() draws 1 to {_MOST_BARS} bars, not {len(bars)}")
-    drawn, given = axes_for(ax, 6.5, 1.1 + 0.42 * len(bars))
-    for number, bar in enumerate(bars):
-        drawn.barh(number, 0.0 if math.isnan(bar.mean) else bar.mean, height=0.62, color=COLOURS[4])
-        if not math.isnan(bar.low + bar.high):
-            drawn.errorbar(
-                bar.mean,
-                number,
-                xerr=[[bar.mean - bar.low], [bar.high - bar.mean]],
-                color=DARK,
-                capsize=4.0,
-                linewidth=1.4,
-            )
-    right = max((each for bar in bars for each in (bar.mean, bar.high) if not math.isnan(each)), default=0.0)
-    for number, bar in enumerate(bars):
-        end = max((each for each in (bar.mean, bar.high) if not math.isnan(each)), default=0.0)
-        words = "none" if math.isnan(bar.mean) else _words(bar.mean)
+    rows = comparison.rows(measure)
+    if not 1 <= len(rows) <= _MOST_BARS:
+        raise UsageError(f"comparison_bars() draws 1 to {_MOST_BARS} bars, not {len(rows)}")
+    drawn, given = axes_for(ax, 6.5, 1.4 + 0.42 * len(rows))
+    right = 0.0
+    for number, row in enumerate(rows):
+        mean, low, high = row.interval.mean, row.interval.low, row.interval.high
+        if math.isnan(mean):
+            drawn.annotate("no figure", (0.0, number), (6, 0), textcoords="offset points", va="center")
+            continue
+        drawn.barh(number, mean, height=0.62, color=COLOURS[4])
+        end = max(mean, 0.0)
+        if low < high:
+            ends = [[mean - low], [high - mean]]
+            drawn.errorbar(mean, number, xerr=ends, color=DARK, capsize=4.0, linewidth=1.4)
+            end = max(high, 0.0)
         drawn.annotate(
-            words, (max(0.0, end), number), (6, 0), textcoords="offset points", va="center", color=DARK
+            _words(mean), (end, number), (6, 0), textcoords="offset points", va="center", color=DARK
         )
-    drawn.set_yticks(range(len(bars)), [bar.name for bar in bars])
+        right = max(right, end)
+    drawn.axvline(0.0, color=DARK, linewidth=0.8)
+    drawn.set_yticks(range(len(rows)), [row.scheduler for row in rows])
     drawn.tick_params(axis="y", length=0)
-    drawn.set_ylim(len(bars) - 0.5, -0.5)
+    drawn.set_ylim(len(rows) - 0.5, -0.5)
     if right > 0:
         drawn.set_xlim(right=1.14 * right)  # room for the figures behind the bars
     drawn.set_xlabel(_label(measure) if label is None else label)
+    seeds = len(comparison.seeds)
+    spread = f"mean of {seeds:,} seeds, and its 95 % interval" if seeds > 1 else "one seed, so no interval"
+    drawn.set_title(spread, loc="left", fontsize="medium", color=DARK)
     tidy(drawn, grid="x")
     return given
 

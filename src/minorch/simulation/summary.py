@@ -27,7 +27,7 @@ from minorch.simulation.measures import (
 )
 from minorch.simulation.usage import ResourceUse, Timeline, unit_of
 
-__all__ = ["PERCENTILES", "Summary", "amount_words", "facts", "number_words", "summarise"]
+__all__ = ["PERCENTILES", "Summary", "amount_words", "facts", "number_words", "plain", "summarise"]
 
 PERCENTILES = ("mean", "p50", "p95", "p99", "most")
 
@@ -116,7 +116,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
     def to_dict(self) -> dict[str, object]:
         """Everything as plain data that JSON can hold; None stands for what is not a number."""
-        whole = _plain(msgspec.to_builtins(self))
+        whole = plain(msgspec.to_builtins(self))
         assert isinstance(whole, dict)
         return whole
 
@@ -171,14 +171,14 @@ def summarise(
     )
 
 
-def _plain(value: object) -> object:
+def plain(value: object) -> object:
     """The same with None for floats that JSON does not know."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {name: _plain(each) for name, each in value.items()}
+        return {name: plain(each) for name, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
+        return [plain(each) for each in value]
     return value
 
 
