@@ -128,13 +128,10 @@ def test_no_text_and_no_number_gets_out_of_its_place(text: str, number: float):
             assert "url(" not in value or name == "aria-label"
 
 
-@given(st.text(max_size=200))
-def test_what_is_escaped_reads_as_before_but_for_what_cannot_be_shown(text: str):
+@given(st.text(st.characters(exclude_categories=["C", "Z"]), max_size=200))
+def test_what_is_escaped_reads_as_before(text: str):
     shown = ElementTree.fromstring(f'<a b="{escape(text)}">{escape(text)}</a>')
-    kept = "".join(letter for letter in (shown.text or "") if letter != "\ufffd")
-    again = [letter for letter in text.replace("\r\n", "\n").replace("\r", "\n") if letter in kept]
-    assert kept == "".join(again) or set(kept) <= set(text.replace("\r", "\n"))
-    assert len(shown.text or "") <= len(text)
+    assert (shown.text or "") == shown.get("b") == text
 
 
 @pytest.mark.parametrize("text", HOSTILE[:7])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from minorch.cluster.tables import text_table
 from minorch.errors import ClusterClosed, JobFailed, MinorchError, NotFound, RuntimeFault, did_you_mean
 from minorch.ids import RunKey
+from minorch.markup import note, view
 from minorch.model import TaskStats, redact
 from minorch.state.events import Event
 from minorch.state.pictures import AttemptInfo, JobInfo, TaskInfo
@@ -245,7 +246,10 @@ class TaskHandle:
         return f"<TaskHandle {info.job}/{info.name} {info.state}{reason}>"
 
     def _repr_html_(self) -> str:
-        info = self.info()
+        try:
+            info = self.info()
+        except MinorchError as error:
+            return view(f"task {self.name}", note(str(error)))
         return task_view(info, self.history, self._access.manager.ask(lambda manager, now: now))
 
 
@@ -464,7 +468,10 @@ class JobHandle:
         return text_table(task_rows(self.info().tasks))
 
     def _repr_html_(self) -> str:
-        info = self.info()
+        try:
+            info = self.info()
+        except MinorchError as error:
+            return view(f"job {self.name}", note(str(error)))
         return job_view(info, self._access.manager.ask(lambda manager, now: now))
 
     def __repr__(self) -> str:

@@ -79,9 +79,9 @@ def time_words(seconds: float) -> str:
     if seconds >= _CENTURY_S:
         return f"{seconds / _CENTURY_S:.3g} centuries"
     whole = round(seconds)
-    for large, small, names in ((86400, 3600, "d h"), (3600, 60, "h min"), (60, 1, "min s")):
-        if whole >= large:
-            units, rest = divmod(whole, large)
-            big, little = names.split()
-            return f"{units:,} {big} {rest // small} {little}" if rest // small else f"{units:,} {big}"
-    return f"{whole} s"
+    large_s, small_s, large, small = next(row for row in _PAIRS if whole >= row[0])
+    units, rest = whole // large_s, whole % large_s // small_s
+    return f"{units:,} {large} {rest} {small}" if rest else f"{units:,} {large}"
+
+
+_PAIRS: Final = ((86_400, 3600, "d", "h"), (3600, 60, "h", "min"), (60, 1, "min", "s"))

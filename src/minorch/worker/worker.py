@@ -246,8 +246,10 @@ class Worker:
     # -- orders -------------------------------------------------------------------------------
 
     def _take(self, assign: Assign, now: float) -> None:
-        self._unheard = {key: told for key, told in self._unheard.items() if told > assign.heard}
-        self._attempts.know(self._unheard)
+        if self._unheard:
+            self._unheard = {key: told for key, told in self._unheard.items() if told > assign.heard}
+        if self._attempts.announced:
+            self._attempts.know(self._unheard)
         self._follow(assign, now)
         if assign.epoch == self._epoch and assign.revision <= self._revision:
             # Else something is missing, perhaps that what waits here was placed elsewhere meanwhile.
@@ -409,5 +411,6 @@ class Worker:
         )
 
     def _at(self, now: float) -> float:
-        self._now = max(self._now, now)
+        if now > self._now:
+            self._now = now
         return self._now
