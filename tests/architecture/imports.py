@@ -12,7 +12,7 @@ from pathlib import Path
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
-    ("ids",),
+    ("ids", "markup"),
     ("resources", "states"),
     ("model",),
     ("contracts", "messages"),

@@ -19,7 +19,8 @@ from minorch.cluster.setup import (
     make_nodes,
     nodes_left_over,
 )
-from minorch.cluster.tables import html_table, node_rows, text_table
+from minorch.cluster.tables import node_rows, text_table
+from minorch.cluster.views import cluster_view
 from minorch.contracts import Runtime, Store
 from minorch.drivers import ManagerDriver, RuntimeHands, SteadyClock, WorkerDriver
 from minorch.errors import ClusterClosed, MinorchError, NotFound, UsageError, did_you_mean
@@ -29,6 +30,7 @@ from minorch.model import Job, Node, Task
 from minorch.plugins import Registry, choose_filters, choose_scheduler
 from minorch.scheduling import CostFunction, CustomFilter, Explanation, JobPlan, Rebalance, Scheduler
 from minorch.state.events import Event
+from minorch.state.listing import EventList, NodeList, TaskList
 from minorch.state.pictures import JobInfo, NodeInfo, TaskInfo
 from minorch.worker import WorkerConfig
 
@@ -207,7 +209,7 @@ class Cluster:
     def tasks(self) -> Sequence[TaskInfo]:
         """A picture of every task of every job that is remembered."""
         jobs = self._manager.ask(lambda manager, now: manager.jobs())
-        return tuple(task for job in jobs for task in job.tasks)
+        return TaskList(task for job in jobs for task in job.tasks)
 
     def explain(self, task: TaskHandle | TaskInfo | str) -> Explanation:
         """Why a task is where it is, or why it is nowhere.
@@ -299,7 +301,7 @@ class Cluster:
     @property
     def nodes(self) -> Sequence[NodeInfo]:
         """A picture of every node."""
-        return self._manager.ask(lambda manager, now: manager.nodes())
+        return NodeList(self._manager.ask(lambda manager, now: manager.nodes()))
 
     def cordon(self, node: str) -> None:
         """Place nothing new on a node from now on.
@@ -370,7 +372,7 @@ class Cluster:
 
     def events(self, since: int = 0) -> Sequence[Event]:
         """What happened, oldest first: the remembered events with a number above *since*."""
-        return self._manager.ask(lambda manager, now: manager.events(since))
+        return EventList(self._manager.ask(lambda manager, now: manager.events(since)))
 
     def wait_idle(self, timeout: float) -> bool:
         """Wait until nothing of any task is left at the workers: nothing runs, and what ended is removed.
@@ -491,7 +493,11 @@ class Cluster:
         return text_table(node_rows(self.nodes))
 
     def _repr_html_(self) -> str:
-        return html_table(repr(self), node_rows(self.nodes))
+        states = self._manager.ask(
+            lambda manager, now: [manager.job_state(job_id) for job_id in manager.job_ids().values()]
+        )
+        words = "closed" if self._closed else f"runtime {self._chosen.runtime.name}"
+        return cluster_view(self.nodes, states, words)
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else f"{len(self._workers)} workers"

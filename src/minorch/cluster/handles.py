@@ -7,12 +7,14 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from minorch.cluster.tables import html_table, task_rows, text_table
+from minorch.cluster.tables import text_table
 from minorch.errors import ClusterClosed, JobFailed, MinorchError, NotFound, RuntimeFault, did_you_mean
 from minorch.ids import RunKey
 from minorch.model import TaskStats, redact
 from minorch.state.events import Event
 from minorch.state.pictures import AttemptInfo, JobInfo, TaskInfo
+from minorch.state.rows import task_rows
+from minorch.state.views import job_view, names_view, task_view
 from minorch.states import JobState, Reason, TaskState
 
 if TYPE_CHECKING:
@@ -27,9 +29,15 @@ _EVIDENCE_LINES = 5
 _EVIDENCE_WIDTH = 500
 """The end of a line, which may be of any length. Far less than is read: a secret cut in two is not shown."""
 _EVIDENCE_BYTES = 256 * 1024
+_NAMES_SHOWN = 30
 
 
-_V = TypeVar("_V")
+class _Handle(Protocol):
+    @property
+    def state(self) -> TaskState | JobState: ...
+
+
+_V = TypeVar("_V", bound=_Handle)
 
 
 class Named(Mapping[str, _V]):
@@ -54,6 +62,11 @@ class Named(Mapping[str, _V]):
 
     def __repr__(self) -> str:
         return repr(self._handles)
+
+    def _repr_html_(self) -> str:
+        latest = list(self._handles.items())[-_NAMES_SHOWN:]
+        states = [(name, str(handle.state)) for name, handle in latest]
+        return names_view(self._kind, states, len(self._handles))
 
 
 class ClusterAccess(Protocol):
@@ -233,7 +246,7 @@ class TaskHandle:
 
     def _repr_html_(self) -> str:
         info = self.info()
-        return html_table(f"task {info.job}/{info.name}: {info.state}", task_rows([info]))
+        return task_view(info, self.history, self._access.manager.ask(lambda manager, now: now))
 
 
 class JobHandle:
@@ -447,7 +460,7 @@ class JobHandle:
 
     def _repr_html_(self) -> str:
         info = self.info()
-        return html_table(f"job {info.name}: {info.state}", task_rows(info.tasks))
+        return job_view(info, self._access.manager.ask(lambda manager, now: now))
 
     def __repr__(self) -> str:
         try:

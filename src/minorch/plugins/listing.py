@@ -6,6 +6,8 @@ from typing import Literal
 
 import msgspec
 
+from minorch.markup import badge, table, view
+
 __all__ = ["PluginInfo", "PluginKind", "PluginList"]
 
 PluginKind = Literal["scheduler", "filter", "runtime", "store", "observer", "broken"]
@@ -42,3 +44,18 @@ class PluginList(tuple[PluginInfo, ...]):
         )
 
     __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (
+                badge(info.kind) if info.kind == "broken" else info.kind,
+                info.name,
+                info.summary,
+                info.provider,
+                info.origin,
+            )
+            for info in self
+        ]
+        count = f"{len(self):,} plugin{'' if len(self) == 1 else 's'}"
+        heading = ["kind", "name", "summary", "provider", "from"]
+        return view(count, table(heading, rows, whole=[0, 1], noun="plugins"))

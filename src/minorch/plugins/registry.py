@@ -443,6 +443,9 @@ class Registry:
     def __repr__(self) -> str:
         return f"<Registry of {listed(self._providers)}>"
 
+    def _repr_html_(self) -> str:
+        return self.describe()._repr_html_()
+
 
 def _info(kind: PluginKind, name: str, summary: str, provider: Provider) -> PluginInfo:
     return PluginInfo(kind=kind, name=name, summary=summary, provider=provider.name, origin=provider.origin)

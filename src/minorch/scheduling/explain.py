@@ -248,6 +248,11 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
         plain: dict[str, object] = msgspec.to_builtins(self)
         return plain
 
+    def _repr_html_(self) -> str:
+        from minorch.scheduling.views import explanation_view
+
+        return explanation_view(self)
+
 
 def _of(shown: int, count: int) -> str:
     if shown == count:

@@ -157,3 +157,8 @@ class JobPlan(msgspec.Struct, frozen=True, kw_only=True):
         """Return plain data."""
         plain: dict[str, object] = msgspec.to_builtins(self)
         return plain
+
+    def _repr_html_(self) -> str:
+        from minorch.scheduling.views import plan_view
+
+        return plan_view(self)

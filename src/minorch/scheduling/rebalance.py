@@ -91,6 +91,11 @@ class Rebalance(msgspec.Struct, frozen=True, kw_only=True):
         plain: dict[str, object] = msgspec.to_builtins(self)
         return plain
 
+    def _repr_html_(self) -> str:
+        from minorch.scheduling.views import rebalance_view
+
+        return rebalance_view(self)
+
 
 class _Alike:
     """Tasks on one node that ask for the same there."""

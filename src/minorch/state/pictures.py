@@ -84,6 +84,11 @@ class TaskInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """How many times it was started again after a first start, over the attempts remembered."""
         return max(0, sum(max(1, attempt.run) for attempt in self.attempts) - 1)
 
+    def _repr_html_(self) -> str:
+        from minorch.state.views import task_view
+
+        return task_view(self)
+
 
 class JobInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A job as it stands, with its instances in order."""
@@ -97,6 +102,11 @@ class JobInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     finished_at: float | None = None
     retries_used: int = 0
     tasks: Sequence[TaskInfo] = ()
+
+    def _repr_html_(self) -> str:
+        from minorch.state.views import job_view
+
+        return job_view(self)
 
 
 class NodeInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -128,6 +138,11 @@ class NodeInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def free(self) -> Resources:
         """What is not reserved."""
         return self.node.capacity - self.reserved
+
+    def _repr_html_(self) -> str:
+        from minorch.state.node_views import nodes_view
+
+        return nodes_view([self])
 
 
 def _attempt_info(attempt: AttemptRecord) -> AttemptInfo:
