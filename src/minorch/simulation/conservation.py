@@ -17,7 +17,7 @@ from minorch.simulation.usage import Timeline
 if TYPE_CHECKING:
     from minorch.simulation.result import SimulationResult
 
-__all__ = ["check"]
+__all__ = ["check", "check_columns"]
 
 
 def check(result: SimulationResult) -> None:
@@ -34,7 +34,7 @@ def check(result: SimulationResult) -> None:
         InvariantError: one of these does not hold; the message tells which, and of what.
     """
     ledger = result.ledger
-    _check_columns(ledger)
+    check_columns(ledger)
     for row in range(len(ledger)):
         _check_task(ledger, row)
     _check_runs(ledger, result.ended_s)
@@ -49,7 +49,12 @@ def _require(holds: bool, *words: object) -> None:
         raise InvariantError(" ".join(map(str, words)))
 
 
-def _check_columns(ledger: Ledger) -> None:
+def check_columns(ledger: Ledger) -> None:
+    """See that columns fit together and hold no row that is not there.
+
+    Raises:
+        InvariantError: they do not.
+    """
     tasks, runs = ledger.columns()
     for kind, columns in (("tasks", tasks), ("runs", runs)):
         lengths = {name: len(column) for name, column in columns.items()}
@@ -68,9 +73,8 @@ def _check_columns(ledger: Ledger) -> None:
         _require(not bad and min(numbers, default=0) >= 0, f"{name} holds a row that is not there:", bad)
     told = Counter(ledger.run_task)
     for row, runs_told in enumerate(ledger.runs):
-        _require(
-            told[row] == runs_told, f"{_story(ledger, row)} has {told[row]} runs, and {runs_told} counted"
-        )
+        if told[row] != runs_told:
+            raise InvariantError(f"{told[row]} runs, and {runs_told} counted: {_story(ledger, row)}")
     ended = [run for run, ended_s in enumerate(ledger.run_ended_s) if not math.isnan(ended_s)]
     _require(sorted(ledger.ends) == ended, "the runs that ended are not those that have an end")
 

@@ -18,7 +18,7 @@ from minorch.model import Node
 from minorch.resources import Resources
 from minorch.states import Reason
 
-__all__ = ["Ending", "Ledger", "RunRecord", "SimulatedTask"]
+__all__ = ["Ending", "Fault", "Ledger", "RunRecord", "SimulatedTask"]
 
 REASONS: Sequence[Reason | None] = (None, *Reason)
 """What the numbers in the column of reasons mean."""
@@ -81,6 +81,17 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     began_s: float
     ended_s: float | None
     """None: it still ran at the end."""
+
+
+class Fault(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that went wrong on purpose."""
+
+    kind: str
+    """``crash`` or ``cut``, of its link."""
+    node: str
+    began_s: float
+    ended_s: float | None
+    """When it was over; None: it was not."""
 
 
 class Ledger:

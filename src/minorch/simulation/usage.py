@@ -12,7 +12,7 @@ import math
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from operator import le, mul, sub
+from operator import invert, le, mul, sub
 from typing import Final
 
 import msgspec
@@ -105,6 +105,9 @@ class Timeline:
         """By run: how long it was, in seconds."""
         self._shapes = {"reserved": ledger.requested, "used": ledger.used}
         self._same = ledger.used == ledger.requested
+        self._changes: dict[str, array[int]] = {}
+        """By event, the shape that comes, or ``~shape`` of the one that goes; worked out when wanted."""
+        self._peaks: dict[tuple[str, str], int] = {}
 
     @property
     def busy_s(self) -> float:
@@ -113,12 +116,12 @@ class Timeline:
 
     @property
     def wasted_s(self) -> float:
-        """For how long of that they ran to no end, in seconds: in runs that others of their task followed."""
-        last = self.ledger.last_run
+        """For how long of that, in seconds, it was for nothing: tasks with an end had to run again."""
+        last, duration_s = self.ledger.last_run, self.ledger.duration_s
         return math.fsum(
             length
             for run, (task, length) in enumerate(zip(self.ledger.run_task, self.lengths_s, strict=True))
-            if last[task] != run
+            if last[task] != run and duration_s[task] < math.inf
         )
 
     def use(self) -> list[ResourceUse]:
@@ -161,18 +164,24 @@ class Timeline:
 
     def _levels(self, resource: str, what: str) -> Iterator[int]:
         """By event, what all running tasks have of a resource after it."""
-        changes = array("l", map(self._shapes[what].__getitem__, self.ledger.run_task))
-        changes.extend(array("l", (~shape for shape in reversed(changes))))  # so that [~row] is the way back
+        changes = self._changes.get(what)
+        if changes is None:
+            both = array("l", map(self._shapes[what].__getitem__, self.ledger.run_task))
+            both.extend(array("l", map(invert, reversed(both))))  # so that both[~row] is the way back
+            changes = self._changes[what] = array("l", map(both.__getitem__, self.events))
         by_shape = [amount_of(shape, resource) for shape in self.ledger.shapes]
-        by_shape.extend([-amount for amount in reversed(by_shape)])
-        return itertools.accumulate(map(by_shape.__getitem__, map(changes.__getitem__, self.events)))
+        by_shape.extend([-amount for amount in reversed(by_shape)])  # so that by_shape[~shape] is less by it
+        return itertools.accumulate(map(by_shape.__getitem__, changes))
 
     def _mean(self, resource: str, what: str) -> float:
         whole = math.fsum(map(mul, self.lengths_s, self.amounts(resource, what)))
         return whole / self.ended_s if self.ended_s else 0.0
 
     def _peak(self, resource: str, what: str) -> int:
-        return max(self._levels(resource, what), default=0)
+        found = self._peaks.get((resource, what))
+        if found is None:
+            found = self._peaks[resource, what] = max(self._levels(resource, what), default=0)
+        return found
 
     @property
     def busiest_s(self) -> float:
