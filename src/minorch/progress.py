@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
+from collections.abc import Callable
+from math import inf
 from types import TracebackType
 from typing import Final, Protocol, Self, TypeAlias
 
 from minorch.errors import UsageError, brief
 
-__all__ = ["Progress", "ProgressLike", "show_progress"]
+__all__ = ["Bar", "Progress", "ProgressLike", "show_progress"]
 
 _SOON_S: Final = 1.0
 """A bar that nobody asked for shows only if it takes longer than this."""
-_WIDTH: Final = 100
+_BETWEEN_S: Final = 0.1
 
 
 class Progress:
@@ -68,29 +71,54 @@ class _Drawn(Protocol):
 
     n: float
     total: float | None
+    start_t: float
 
     def set_postfix_str(self, s: str, refresh: bool) -> None: ...
-    def update(self, n: float) -> bool | None: ...
     def refresh(self) -> object: ...
     def close(self) -> None: ...
 
 
-class _Bar(Progress):
-    __slots__ = ("_bar",)
+class Bar(Progress):
+    """Draws a bar, no more often than somebody can see.
 
-    def __init__(self, bar: _Drawn) -> None:
-        self._bar = bar
+    Args:
+        make: makes it when it is to be seen for the first time; it is told how much there is to do.
+        after_s: after so many seconds; what is over sooner has none.
+        clock: the time, in seconds.
+    """
+
+    __slots__ = ("_bar", "_began_s", "_clock", "_closed", "_drawn_s", "_due_s", "_make")
+
+    def __init__(
+        self, make: Callable[[int], _Drawn], after_s: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._make = make
+        self._clock = clock
+        self._began_s = clock()
+        self._due_s = self._began_s + after_s
+        self._drawn_s = -inf
+        self._bar: _Drawn | None = None
+        self._closed = False
 
     def update(self, done: int, total: int, words: str = "") -> None:
         """Draw it, unless it was drawn just now."""
-        self._bar.total = total
-        if words:
-            self._bar.set_postfix_str(words, refresh=False)
-        self._bar.update(done - self._bar.n)
+        now_s = self._clock()
+        if self._closed or now_s < self._due_s or now_s < self._drawn_s + _BETWEEN_S:
+            return
+        if self._bar is None:
+            self._bar = self._make(total)
+            self._bar.start_t -= now_s - self._began_s
+        self._drawn_s = now_s
+        self._bar.n, self._bar.total = done, total
+        self._bar.set_postfix_str(words, refresh=False)
+        self._bar.refresh()
 
     def close(self) -> None:
         """Take it away."""
-        self._bar.close()
+        self._closed = True
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
 
 
 def show_progress(wanted: ProgressLike, what: str, unit: str) -> Progress:
@@ -112,12 +140,12 @@ def show_progress(wanted: ProgressLike, what: str, unit: str) -> Progress:
         raise UsageError(f"progress={brief(asked)}: True, False, None, or an object of minorch.Progress")
     if wanted is False or (wanted is None and not _watched()):
         return Progress()
-    bar = _bar(what, unit, delay_s=0.0 if wanted else _SOON_S)
-    if bar is None:
+    make = _maker(what, unit)
+    if make is None:
         if wanted:
             raise UsageError('a progress bar needs tqdm: pip install "minorch[progress]"')
         return Progress()
-    return _Bar(bar)
+    return Bar(make, 0.0 if wanted else _SOON_S)
 
 
 def _watched() -> bool:
@@ -137,15 +165,17 @@ def _in_notebook() -> bool:
     return shell is not None and "IPKernelApp" in shell.config
 
 
-def _bar(what: str, unit: str, delay_s: float) -> _Drawn | None:
-    """A bar of tqdm's; None: it is not installed."""
+def _maker(what: str, unit: str) -> Callable[[int], _Drawn] | None:
+    """What makes a bar of tqdm's; None: it is not installed."""
     try:
         from tqdm.auto import tqdm
     except ImportError:
         return None
-    # tqdm would start a thread that looks after slow bars, and make a lock for several processes.
-    attributes = {"monitor_interval": 0, "_lock": threading.RLock()}
-    bar: _Drawn = type("Bar", (tqdm,), attributes)(
-        desc=what, unit=f" {unit}", leave=False, delay=delay_s, total=0, ncols=_WIDTH
-    )
-    return bar
+
+    def make(total: int) -> _Drawn:
+        # tqdm would start a thread that looks after slow bars, and make a lock for several processes.
+        quiet = type("Bar", (tqdm,), {"monitor_interval": 0, "_lock": threading.RLock()})
+        bar: _Drawn = quiet(desc=what, unit=f" {unit}", total=total, leave=False, dynamic_ncols=True)
+        return bar
+
+    return make

@@ -37,7 +37,7 @@ def check_deterministic(
             ``lambda: Simulation(nodes=..., workload=..., scheduler=..., seed=1)``.
         until: until when it runs, in seconds; see :meth:`Simulation.run`.
         hash_seeds: for each of these, it is run once more in a process of its own, with ``PYTHONHASHSEED``
-            set to it; needs loky (``pip install "minorch[compare]"``). Two of them find most of what there is.
+            set to it; needs loky (``pip install "minorch[compare]"``). Two find most.
         first: how it went already; None: it is run for that, too.
 
     Returns:
