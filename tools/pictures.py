@@ -20,6 +20,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from minorch import Job, Node, Resources, RestartPolicy, Task, default_registry
 from minorch.cluster.views import cluster_view
 from minorch.manager import Manager, ManagerConfig
@@ -138,8 +140,17 @@ def _cluster(story: Story) -> str:
 
 
 def _many_nodes(story: Story) -> str:
-    nodes = [story.simulation.nodes[at % 8] for at in range(3000)]
-    return NodeList(nodes)._repr_html_()
+    nodes, kept = story.simulation.nodes, Resources(cpu=1)
+    alike = [
+        msgspec.structs.replace(
+            nodes[at % 8],
+            name=f"node-{at}",
+            lost=at % 997 == 5,
+            reserved=kept if at % 7 == 0 else nodes[at % 8].reserved,
+        )
+        for at in range(3000)
+    ]
+    return NodeList(alike)._repr_html_()
 
 
 def _plan(story: Story) -> str:
@@ -149,6 +160,18 @@ def _plan(story: Story) -> str:
         Task("large", command=["x"], resources=Resources(cpu=14, memory="64GiB")),
     ]
     return story.ask_plan(Job("index", tasks))
+
+
+def _rebalance(story: Story) -> str:
+    """Half of what was spread evenly is over, all of it on some of the nodes."""
+    piece = Task("piece", command=["x"], resources=Resources(cpu=1, memory="2GiB"), completions=24)
+    simulation = Simulation(
+        nodes=[Node(name=f"node-{n}", capacity=Resources(cpu=8, memory="32GiB")) for n in range(4)],
+        workload=[Arrival(0.0, piece, [100.0 if n % 4 < 2 else 1000.0 for n in range(24)])],
+        seed=story.simulation.seed,
+    )
+    simulation.run(until=500.0)
+    return simulation.manager.propose_rebalance(500.0)._repr_html_()
 
 
 def _registry(story: Story) -> str:
@@ -176,7 +199,7 @@ PICTURES: Final[Mapping[str, Callable[[Story], str | bytes]]] = {
     "explain": lambda story: story.simulation.explain("web/front[0]")._repr_html_(),
     "explain-waits": lambda story: story.simulation.explain("huge/solve")._repr_html_(),
     "plan": _plan,
-    "rebalance": lambda story: story.manager.propose_rebalance(story.now)._repr_html_(),
+    "rebalance": _rebalance,
     "events": lambda story: EventList(story.manager.events()[:30])._repr_html_(),
     "registry": _registry,
 }

@@ -28,7 +28,6 @@ ASIDE: dict[tuple[str, str], str] = {
     ("cluster", "builtins"): "a cluster offers the built-in plugins unless it is given a registry",
     ("simulation", "builtins"): "so does a simulation",
     ("cluster", "drivers"): "a cluster is a manager, its workers and a driver wired together",
-    ("cluster", "notebook"): "handles show themselves in a notebook",
 }
 """Imports within one layer that are allowed all the same, and why."""
 

@@ -133,10 +133,18 @@ def needs_docker(text: str) -> bool:
     return NEEDS_DOCKER.search(text) is not None
 
 
+# Cells are run as by a notebook, as far as a live view asks; its tests ask a real one.
 RUNNER = """
-import ast, asyncio, inspect, json, sys
+import ast, asyncio, inspect, json, sys, types
 
 page, *blocks = json.load(sys.stdin)
+if any(cell for _, cell, _ in blocks):
+    class Handle:
+        def display(self, picture): assert "</div>" in picture
+        update = display
+    shell = types.SimpleNamespace(kernel=None)
+    sys.modules["IPython"] = types.SimpleNamespace(get_ipython=lambda: shell)
+    sys.modules["IPython.display"] = types.SimpleNamespace(HTML=str, DisplayHandle=Handle)
 namespace = {"__name__": "__main__"}
 sys.argv = [page]
 with asyncio.Runner() as runner:

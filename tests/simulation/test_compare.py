@@ -25,7 +25,7 @@ from minorch.model import Node
 from minorch.progress import Progress
 from minorch.schedulers import EPVM, BinPack
 from minorch.scheduling import NodeView, TaskView
-from minorch.simulation import processes as processes_module
+from minorch.simulation import other_processes
 from minorch.simulation.arrivals import Arrival
 from minorch.simulation.compare import compare
 from minorch.simulation.comparison import Comparison
@@ -655,6 +655,6 @@ def test_nothing_of_the_extras_is_imported_before_it_is_used():
 
 
 def test_other_processes_are_not_begun_without_loky(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(processes_module, "loky_is_installed", lambda: False)
+    monkeypatch.setattr(other_processes, "loky_is_installed", lambda: False)
     with pytest.raises(UsageError, match=r"minorch\[compare\]"):
-        processes_module.packed(print)
+        other_processes.packed(print)

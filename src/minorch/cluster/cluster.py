@@ -475,6 +475,11 @@ class Cluster:
         if self._store is not None and self._own_store:
             self._store.close()
 
+    @property
+    def settled(self) -> bool:
+        """Whether nothing of it will change any more: it was closed."""
+        return self._closed
+
     def _check_open(self) -> None:
         if self._closed:
             raise ClusterClosed("the cluster is closed; make a new one")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from minorch.cluster.tables import text_table
 from minorch.errors import ClusterClosed, JobFailed, MinorchError, NotFound, RuntimeFault, did_you_mean
 from minorch.ids import RunKey
+from minorch.markup import note, view
 from minorch.model import TaskStats, redact
 from minorch.progress import Progress, ProgressLike, show_progress
 from minorch.state.events import Event
@@ -251,7 +252,10 @@ class TaskHandle:
         return f"<TaskHandle {info.job}/{info.name} {info.state}{reason}>"
 
     def _repr_html_(self) -> str:
-        info = self.info()
+        try:
+            info = self.info()
+        except MinorchError as error:
+            return view(f"task {self.name}", note(str(error)))
         return task_view(info, self.history, self._access.manager.ask(lambda manager, now: now))
 
 
@@ -291,6 +295,11 @@ class JobHandle:
         if self.last is not None:
             return self.last.state
         return self._access.manager.ask(lambda manager, now: manager.job_state(self.id))
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing of it will change any more: it is over, or its cluster was closed."""
+        return self.state.terminal or self._access.manager.closed
 
     @property
     def message(self) -> str:
@@ -493,7 +502,10 @@ class JobHandle:
         return text_table(task_rows(self.info().tasks))
 
     def _repr_html_(self) -> str:
-        info = self.info()
+        try:
+            info = self.info()
+        except MinorchError as error:
+            return view(f"job {self.name}", note(str(error)))
         return job_view(info, self._access.manager.ask(lambda manager, now: now))
 
     def __repr__(self) -> str:

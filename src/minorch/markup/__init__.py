@@ -23,7 +23,7 @@ from minorch.markup.elements import (
 )
 from minorch.markup.gantt import Lane, Span, gantt
 from minorch.markup.lines import Series, lines
-from minorch.markup.scales import number_ticks, time_ticks, time_words
+from minorch.markup.scales import number_ticks, number_words, time_ticks, time_words
 from minorch.markup.tables import Cell, table
 
 __all__ = [
@@ -48,6 +48,7 @@ __all__ = [
     "meter",
     "note",
     "number_ticks",
+    "number_words",
     "shorten",
     "table",
     "tag",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from minorch.markup.elements import Html, Hue, escape, fit, join, legend, note, tag, text_width
+from minorch.markup.scales import is_drawable
 
 __all__ = ["Bar", "Level", "Part", "bars", "meter"]
 
@@ -63,7 +63,7 @@ def meter(levels: Sequence[Level], whole: float, words: str = "") -> Html:
     drawn, top = [], 1.0
     for at, level in enumerate(levels[:4]):
         height = 3.0 if at else 7.0
-        part = min(1.0, max(0.0, level.value / whole)) if whole > 0 and math.isfinite(level.value) else 0.0
+        part = min(1.0, max(0.0, level.value / whole)) if whole > 0 and is_drawable(level.value) else 0.0
         ground = tag("rect", y=top, width=_METER_WIDTH, height=height, fill="currentColor", opacity=".13")
         taken = tag("rect", y=top, width=part * _METER_WIDTH, height=height, fill=level.hue.value)
         drawn.append(tag("g", tag("title", level.words), ground, taken))
@@ -122,7 +122,7 @@ def bars(rows: Sequence[Bar], *, title: str, caption: str = "", most: int = 30, 
 
 
 def _values(row: Bar, sign: int) -> list[tuple[float, Part]]:
-    parts = [(part.value, part) for part in row.parts[:12] if math.isfinite(part.value)]
+    parts = [(part.value, part) for part in row.parts[:12] if is_drawable(part.value)]
     return [(value, part) for value, part in parts if value * sign > 0]
 
 

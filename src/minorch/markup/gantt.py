@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from minorch.markup.elements import Html, Hue, fit, join, legend, note, tag, text_width
-from minorch.markup.scales import time_ticks, time_words
+from minorch.markup.scales import is_drawable, time_ticks, time_words
 
 __all__ = ["Lane", "Span", "gantt"]
 
@@ -117,7 +116,7 @@ def gantt(
 
 def _frame(lanes: Sequence[Lane], begin_s: float | None, end_s: float | None) -> _Frame:
     times = [time for lane in lanes for span in lane.spans for time in (span.begin_s, span.end_s)]
-    known = [time for time in times if time is not None and math.isfinite(time)]
+    known = [time for time in times if time is not None and is_drawable(time)]
     begin_s = min(known, default=0.0) if begin_s is None else begin_s
     end_s = max(known, default=begin_s) if end_s is None else end_s
     if not end_s - begin_s > 0:
@@ -158,7 +157,7 @@ def _merged(spans: Sequence[Span], frame: _Frame, grain: float) -> list[tuple[fl
     placed: list[tuple[float, float, Span, int]] = []
     for span in spans:
         end_s = frame.end_s if span.end_s is None else span.end_s
-        if not (math.isfinite(span.begin_s) and math.isfinite(end_s)):
+        if not (is_drawable(span.begin_s) and is_drawable(end_s)):
             continue
         left, right = frame.x(span.begin_s), frame.x(max(end_s, span.begin_s))
         placed.append((left, max(right, left + 1.5), span, 1))
@@ -194,6 +193,7 @@ def _span(
         height=height,
         rx=0 if span.thin else min(2.0, (right - left) / 2),
         fill=span.hue.value,
+        opacity=".7" if span.thin else "1",
     )
     if span.thin or not span.label or text_width(span.label, 10) > right - left - 8:
         return box

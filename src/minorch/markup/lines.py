@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import bisect
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from minorch.markup.elements import Html, Hue, coordinate, join, legend, tag, text_width
-from minorch.markup.scales import number_ticks, time_ticks
+from minorch.markup.scales import is_drawable, number_ticks, time_ticks
 
 __all__ = ["Series", "lines"]
 
@@ -171,7 +170,7 @@ def _area(plot: _Plot, path: str, one: Series) -> Html:
 
 
 def _finite(one: Series) -> list[tuple[float, float]]:
-    return [(time_s, value) for time_s, value in one.points if math.isfinite(time_s) and math.isfinite(value)]
+    return [(time_s, value) for time_s, value in one.points if is_drawable(time_s) and is_drawable(value)]
 
 
 def _within(points: Sequence[tuple[float, float]], begin_s: float, end_s: float) -> list[tuple[float, float]]:

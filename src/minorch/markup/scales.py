@@ -6,20 +6,26 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-__all__ = ["Tick", "number_ticks", "number_words", "time_ticks", "time_words"]
+__all__ = ["Tick", "is_drawable", "number_ticks", "number_words", "time_ticks", "time_words"]
 
 Tick = tuple[float, str]
 """Where a mark is, and what is written there."""
 
 _MINUTE_S, _HOUR_S, _DAY_S = 60.0, 3600.0, 86400.0
+_CENTURY_S: Final = 36_525 * _DAY_S
 _UNITS: Final = (
     # from this length on, unit in seconds, its name, steps in units that are looked for before powers of ten
     (3 * _DAY_S, _DAY_S, "d", ()),
-    (3 * _HOUR_S, _HOUR_S, "h", (0.5, 1, 2, 3, 4, 6, 12)),
-    (3 * _MINUTE_S, _MINUTE_S, "min", (0.5, 1, 2, 5, 10, 15, 20, 30)),
+    (3 * _HOUR_S, _HOUR_S, "h", (1, 2, 3, 4, 6, 12)),
+    (3 * _MINUTE_S, _MINUTE_S, "min", (1, 2, 5, 10, 15, 20, 30)),
     (1.0, 1.0, "s", (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 20, 30)),
     (0.0, 1e-3, "ms", ()),
 )
+
+
+def is_drawable(value: float) -> bool:
+    """Whether a number can be drawn: it is one, and so far from the largest that sums are numbers too."""
+    return abs(value) < 1e300
 
 
 def number_ticks(high: float, low: float = 0.0, most: int = 5) -> Sequence[Tick]:
@@ -70,10 +76,12 @@ def time_words(seconds: float) -> str:
         return f"{1000 * seconds:.0f} ms"
     if seconds < 59.95:
         return f"{seconds:.3g} s"
+    if seconds >= _CENTURY_S:
+        return f"{seconds / _CENTURY_S:.3g} centuries"
     whole = round(seconds)
-    for large, small, names in ((86400, 3600, "d h"), (3600, 60, "h min"), (60, 1, "min s")):
-        if whole >= large:
-            units, rest = divmod(whole, large)
-            big, little = names.split()
-            return f"{units:,} {big} {rest // small} {little}" if rest // small else f"{units:,} {big}"
-    return f"{whole} s"
+    large_s, small_s, large, small = next(row for row in _PAIRS if whole >= row[0])
+    units, rest = whole // large_s, whole % large_s // small_s
+    return f"{units:,} {large} {rest} {small}" if rest else f"{units:,} {large}"
+
+
+_PAIRS: Final = ((86_400, 3600, "d", "h"), (3600, 60, "h", "min"), (60, 1, "min", "s"))

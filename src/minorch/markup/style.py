@@ -30,6 +30,8 @@ _READABLE: Final = """
 .minorch .mo-fig { max-width: 100%; height: auto; display: block; }
 .minorch svg text { font-size: 11px; fill: currentColor; }
 .minorch .mo-scroll { overflow-x: auto; }
+.minorch .mo-counts .mo-dim { margin-right: 6px; }
+.minorch .mo-fig + .mo-scroll { margin-top: 8px; }
 .minorch table.mo-table {
   border-collapse: collapse; border: 0; margin: 2px 0 6px; font-size: 13px; table-layout: auto; width: auto;
   color: inherit; background: none; }

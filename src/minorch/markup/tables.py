@@ -22,6 +22,7 @@ def table(
     whole: Collection[int] = (),
     most: int = 60,
     noun: str = "rows",
+    sparse: bool = False,
 ) -> Html:
     """A table.
 
@@ -33,17 +34,16 @@ def table(
         whole: which columns are not broken into lines.
         most: how many rows are shown; below the table it says how many are not.
         noun: what a row is, for that sentence.
+        sparse: leave out columns in which there is nothing.
     """
     shown = rows[:most]
+    kept = [at for at in range(len(heading)) if not sparse or any(row[at] not in (None, "") for row in shown)]
     classes = [
         "mo-right" if at in right or _is_numeric(shown, at) else "mo-whole" if at in whole else ""
         for at in range(len(heading))
     ]
-    head = [_cell("th", words, name, scope="col") for words, name in zip(heading, classes, strict=True)]
-    body = [
-        tag("tr", *(_cell("td", cell, name) for cell, name in zip(row, classes, strict=True)))
-        for row in shown
-    ]
+    head = [_cell("th", heading[at], classes[at], scope="col") for at in kept]
+    body = [tag("tr", *(_cell("td", row[at], classes[at]) for at in kept)) for row in shown]
     left = len(rows) - len(shown)
     return join(
         [

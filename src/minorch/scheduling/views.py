@@ -104,9 +104,8 @@ def _placements(placements: Sequence[PlannedPlacement]) -> Html:
         costs = [placement.cost for placement in placed]
         low, high = f"{min(costs):.4g}", f"{max(costs):.4g}"
         cost = low if low == high else f"{low} to {high}"
-        rows.append(
-            [node, meter([level], most, f"{len(placed):,}"), _names([one.task for one in placed]), cost]
-        )
+        count: Cell = meter([level], most, f"{len(placed):,}") if most > 1 else len(placed)
+        rows.append([node, count, _names([one.task for one in placed]), cost])
     heading = ["node", "tasks", "which", "cost"]
     return table(heading, rows, caption="Placed", right=[3], whole=[0], most=_MOST_ROWS, noun="nodes")
 

@@ -9,13 +9,39 @@ from minorch.simulation.agenda import Agenda, Clock
 from minorch.simulation.arrivals import Arrival, Workload
 from minorch.simulation.cluster import ManagerProcess, SimulatedCluster, WorkerProcess
 from minorch.simulation.conditions import Commit, Conditions, Fate, Outcome
+from minorch.simulation.distributions import (
+    Distribution,
+    between,
+    bounded_pareto,
+    choice,
+    constant,
+    demands,
+    exponential,
+    lognormal,
+)
 from minorch.simulation.engine import Run, SimulatedEngine
 from minorch.simulation.faults import Faults
+from minorch.simulation.generators import bursts, diurnal, poisson, services, varying
 from minorch.simulation.ledger import Ending, Ledger, RunRecord, SimulatedTask
+from minorch.simulation.merging import merged
 from minorch.simulation.models import CpuSharing, FixedDuration, MemoryThrash, Model, Running
+from minorch.simulation.nodes import load_nodes, mixed, uniform
 from minorch.simulation.observer import Observer
+from minorch.simulation.resampling import resampled
 from minorch.simulation.result import Fault, SimulationResult
 from minorch.simulation.simulation import Simulation
+from minorch.simulation.traces import (
+    Recording,
+    Trace,
+    from_events,
+    load_alibaba2018,
+    load_azure2020,
+    load_events,
+    load_google2011,
+    load_openb,
+    load_swf,
+    save_events,
+)
 
 __all__ = [
     "Agenda",
@@ -24,6 +50,7 @@ __all__ = [
     "Commit",
     "Conditions",
     "CpuSharing",
+    "Distribution",
     "Ending",
     "Fate",
     "Fault",
@@ -35,6 +62,7 @@ __all__ = [
     "Model",
     "Observer",
     "Outcome",
+    "Recording",
     "Run",
     "RunRecord",
     "Running",
@@ -43,6 +71,32 @@ __all__ = [
     "SimulatedTask",
     "Simulation",
     "SimulationResult",
+    "Trace",
     "WorkerProcess",
     "Workload",
+    "between",
+    "bounded_pareto",
+    "bursts",
+    "choice",
+    "constant",
+    "demands",
+    "diurnal",
+    "exponential",
+    "from_events",
+    "load_alibaba2018",
+    "load_azure2020",
+    "load_events",
+    "load_google2011",
+    "load_nodes",
+    "load_openb",
+    "load_swf",
+    "lognormal",
+    "merged",
+    "mixed",
+    "poisson",
+    "resampled",
+    "save_events",
+    "services",
+    "uniform",
+    "varying",
 ]

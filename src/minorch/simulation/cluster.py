@@ -22,7 +22,7 @@ from minorch.simulation.agenda import Agenda
 from minorch.simulation.conditions import Conditions
 from minorch.simulation.engine import SimulatedEngine
 from minorch.simulation.observer import Observer
-from minorch.worker import Fact, Worker, WorkerConfig, WorkerStep
+from minorch.worker import Fact, Worker, WorkerConfig
 
 __all__ = ["ManagerProcess", "SimulatedCluster", "WorkerProcess"]
 
@@ -31,8 +31,7 @@ Answered = Callable[[object], None]
 """Gets what a call returned or raised, once that is durable; never called if the manager dies before."""
 
 _RETRY_S: Final = 1.0
-_NO_HURRY_S: Final = 1.0
-"""For so long a mere sign of life waits for a turn that something else makes necessary."""
+_NO_HURRY_S: Final = 30.0
 _A_MOMENT_S: Final = 1e-6
 """Added to deadlines, so that a clock that is converted to and fro shows them as past."""
 
@@ -47,6 +46,7 @@ class _Process:
 
     def __init__(self, cluster: SimulatedCluster, name: str) -> None:
         self.cluster = cluster
+        self._agenda = cluster.agenda
         self.name = name
         self.clock = cluster.conditions.clock(cluster.agenda, name)
         self.lives = 0
@@ -66,27 +66,31 @@ class _Process:
         self._look = partial(self._look_whether_due, self.lives)
 
     def _wake_soon(self) -> None:
-        self._wake_at(self.cluster.agenda.now + self.cluster.conditions.pause_s(self.name))
+        self._wake_at(self._agenda.now + self.cluster.conditions.pause_s(self.name))
 
     def _wake_when(self, shown: float) -> None:
         """Have a turn when its own clock shows this."""
         self._wake_at(self.clock.true_time(shown) + _A_MOMENT_S)
 
     def _wake_at(self, time: float) -> None:
-        time = max(time, self.cluster.agenda.now, self.frozen_until)
-        if self._wakes_at is not None and self._wakes_at <= time:
+        agenda, before = self._agenda, self._wakes_at
+        if time < agenda.now:
+            time = agenda.now
+        if time < self.frozen_until:
+            time = self.frozen_until
+        if before is not None and before <= time:
             return
         self._wakes_at = time
         if time not in self._asked:
             self._asked.add(time)
-            self.cluster.agenda.at(time, self._look)
+            agenda.at(time, self._look)
 
     def _look_whether_due(self, life: int) -> None:
-        now = self.cluster.agenda.now
+        now = self._agenda.now
         if self.lives == life:
             self._asked.discard(now)
         if self.lives != life or self._wakes_at != now:
-            self.cluster.agenda.steps -= 1  # nothing happened
+            self._agenda.steps -= 1  # nothing happened
             return
         self._wakes_at = None
         if now < self.frozen_until:
@@ -156,7 +160,7 @@ class ManagerProcess(_Process):
             return
         self._reports.append(report)
         if self._prompt and _says_nothing(report):
-            self._wake_at(self.cluster.agenda.now + _NO_HURRY_S)
+            self._wake_at(self.cluster.agenda.now + self.cluster.no_hurry_s)
         else:
             self._wake_soon()
 
@@ -306,28 +310,24 @@ class WorkerProcess(_Process):
         if self.worker is None:
             return
         self._inbox.append(assign)
-        hurries = bool(assign.entries or assign.released) or assign.base is None
-        if hurries or not self._prompt or self.worker.awaits_answer:
+        if assign.entries or assign.base is None or not self._prompt or self.worker.awaits_answer:
             self._wake_soon()
+        elif assign.released:
+            self._wake_at(self.cluster.agenda.now + self.cluster.no_hurry_s)
 
     def _turn(self) -> None:
         worker = self.worker
         if worker is None:
             return
-        step, report = self._take_in(worker), None
-        while True:
-            if step.report is not None:
-                if report is not None and (report.full or report.task_stats):
-                    self.cluster.send(report)
-                report = step.report  # it says again what the one before did, of which nobody has heard
-            if not (self._prompt and self._inbox):
-                break
-            step = self._take_in(worker)
-        if report is not None:
-            self.cluster.send(report)
+        self._take_in(worker)
+        while self._prompt and self._inbox:
+            self._take_in(worker)
+        step = worker.tell(self.clock())
+        if step.report is not None:
+            self.cluster.send(step.report)
         self._wake_when(step.deadline)
 
-    def _take_in(self, worker: Worker) -> WorkerStep:
+    def _take_in(self, worker: Worker) -> None:
         """Have the worker take in what has come, and the engine do what it asks for."""
         inbox, self._inbox = self._inbox, []
         now = self.clock()
@@ -336,13 +336,12 @@ class WorkerProcess(_Process):
                 worker.receive(item, now)
             else:
                 worker.observe(item, now)
-        step = worker.settle(now)
-        self.cluster.observer.worker_settled(self, step.actions)
+        actions = worker.act(now)
+        self.cluster.observer.worker_settled(self, actions)
         self._in_turn = self._prompt
-        for action in step.actions:
+        for action in actions:
             self.engine.do(action, self._tell)
         self._in_turn = False
-        return step
 
 
 class SimulatedCluster:
@@ -389,6 +388,9 @@ class SimulatedCluster:
         self.seed = seed
         self.stopwatch = stopwatch
         self.durable = durable
+        self.no_hurry_s = min(_NO_HURRY_S, self.manager_config.resend_s / 4)
+        """In a prompt world: for so long a mere sign of life, and what is to be removed, waits for a turn
+        that something else makes necessary."""
         self.cluster_id = "c" * 32
         self.rows: dict[tuple[str, str], bytes] = {}
         """What is durable."""

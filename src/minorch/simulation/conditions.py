@@ -71,8 +71,8 @@ class Conditions:
     """A world in which nothing takes time and nothing goes wrong."""
 
     prompt: bool = False
-    """Whether what takes no time is done at once, before anything else that is due at the same moment, and a
-    mere sign of life waits for a turn that something else makes necessary.
+    """Whether what takes no time is done at once, before anything else that is due at the same moment, and
+    what is in no hurry waits for a turn that something else makes necessary: signs of life, and removals.
 
     That is several times faster, and leaves out orders of events that only matter to those who look for
     faults.

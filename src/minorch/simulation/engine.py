@@ -162,7 +162,7 @@ class SimulatedEngine:
         fate = self._conditions.fate(self.node, action)
         if fate is AT_ONCE and self.up and not self._starting:
             if isinstance(action, Start):
-                fact = self._start(_Pending(action.launch, waits=True), None, _Late(self._asked, True, False))
+                fact: Fact | None = self._begin_anew(action.launch)
             else:
                 fact = self._carry_out(action)
             if fact is not None:
@@ -271,11 +271,21 @@ class SimulatedEngine:
             if not late.made:
                 self.there[key] = RunStatus(key=key, phase="created")
             return None
-        self._decided[key] = self._asked
         if refusal is not None:
+            self._decided[key] = self._asked
             self.there.pop(key, None)
             return Refused(key=key, reason=refusal, message="the engine refused")
-        now = self._agenda.now
+        return self._begin(launch)
+
+    def _begin_anew(self, launch: Launch) -> Fact:
+        there = self.there.get(launch.key)
+        if there is not None and there.phase != "created":  # its name is taken by itself
+            return Seen(status=there)
+        return self._begin(launch)
+
+    def _begin(self, launch: Launch) -> Fact:
+        key, now = launch.key, self._agenda.now
+        self._decided[key] = self._asked
         status = RunStatus(key=key, phase="running", started_at=self._clock())
         run = Run(launch, status, self._conditions.outcome(self.node, launch), now)
         self.truth[key], self.there[key] = run, status
@@ -304,8 +314,11 @@ class SimulatedEngine:
             return Removed(key=key, error="it still runs")
         if status is not None:
             del self.there[key]
-            if key in self.truth:  # and not only created
-                self.truth[key].removed_by = "worker"
+            run = self.truth.get(key)
+            if run is not None:  # and not only created
+                run.removed_by = "worker"
+                if self._conditions.prompt:  # nobody asks for it again, and there may be millions
+                    del self.truth[key], self._decided[key]
         return Removed(key=key)
 
     # -- what happens by itself ---------------------------------------------------------------

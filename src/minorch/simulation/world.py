@@ -14,6 +14,7 @@ from math import inf
 
 from minorch.contracts import Change, Launch
 from minorch.ids import RunKey
+from minorch.manager import Step
 from minorch.messages import Assign, Report
 from minorch.model import Job, NodeStats
 from minorch.resources import Resources
@@ -99,6 +100,9 @@ class Recorder(Observer):
         self.fresh: list[Event] = []
         """Events of which nobody was told yet, if anybody wants them."""
         self.wants_events = False
+        self.decided = 0
+        """How many placements were made, if anybody wants to know that before they are carried out."""
+        self.wants_decisions = False
         self.last_s = 0.0
         """When something of a task last happened."""
         self.origin = 0.0
@@ -108,9 +112,9 @@ class Recorder(Observer):
         self.on_began: Callable[[SimulatedEngine, Run], None] | None = None
         self.on_ended: Callable[[SimulatedEngine, Run], None] | None = None
 
-    def admitted(self, arrival: Arrival, job: Job, ids: Sequence[str], now: float) -> None:
+    def admitted(self, arrival: Arrival, job: Job, ids: Sequence[str]) -> None:
         """A job was accepted; its instances have these ids, in order."""
-        ledger, now_s = self.ledger, now - self.origin
+        ledger, now_s = self.ledger, arrival.at_s
         for (name, task, number), task_id in zip(job.instances(), ids, strict=True):
             duration_s = arrival.duration_of(task.name, number or 0)
             usage = arrival.usage_of(task)
@@ -118,9 +122,9 @@ class Recorder(Observer):
             self.live[task_id] = _Live(row, duration_s, arrival.exit_code, usage)
         self.last_s = now_s
 
-    def refused(self, arrival: Arrival, job: Job, now: float) -> None:
+    def refused(self, arrival: Arrival, job: Job) -> None:
         """A job was refused."""
-        now_s = now - self.origin
+        now_s = arrival.at_s
         for name, task, number in job.instances():
             duration_s = arrival.duration_of(task.name, number or 0)
             row = self.ledger.arrive(
@@ -153,6 +157,11 @@ class Recorder(Observer):
         self.last_s = now_s
         if self.on_ended is not None:
             self.on_ended(engine, run)
+
+    def manager_settled(self, process: ManagerProcess, step: Step) -> None:
+        """The manager has decided something."""
+        if self.wants_decisions:
+            self.decided += sum(event.kind == "task_scheduled" for event in step.events)
 
     def committed(self, process: ManagerProcess, changes: Sequence[Change], events: Sequence[Event]) -> None:
         """The manager has decided something, and it is durable."""
@@ -208,7 +217,8 @@ class SimulatedWorld(Conditions):
         self._turn_s = turn_s
         self._scheduler_s = scheduler_s
         self._measures = measures
-        self._charged_s, self._charged = 0.0, 0
+        self._charged_s = 0.0
+        recorder.wants_decisions = bool(scheduler_s)
         self.cut: set[str] = set()
         """Nodes that are cut off."""
         self._paces: dict[str, Pace] = {}
@@ -236,8 +246,7 @@ class SimulatedWorld(Conditions):
             spent_s = self._planning.took_s - self._charged_s
             self._charged_s = self._planning.took_s
             return Commit(spent_s)
-        decided = self._recorder.counts["decisions"] - self._charged
-        self._charged += decided
+        decided, self._recorder.decided = self._recorder.decided, 0
         return Commit(decided * self._scheduler_s)
 
     def fate(self, node: str, action: Action) -> Fate:

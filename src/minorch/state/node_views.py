@@ -19,6 +19,7 @@ from minorch.markup import (
     legend,
     meter,
     note,
+    number_words,
     table,
     view,
 )
@@ -29,7 +30,9 @@ from minorch.state.rows import readiness
 __all__ = ["node_counts", "nodes_table", "nodes_view"]
 
 _MOST_NODES: Final = 24
-"""Of more, it is drawn how full they are all together, and those that are not ready are named first."""
+_MOST_NAMED: Final = 12
+"""Of more nodes than those it is drawn how full they are all together, and so many are named: those that are
+not ready first."""
 _MOST_RESOURCES: Final = 6
 _RESERVED, _MEASURED = Hue.BLUE, Hue.ORANGE
 _STATES: Final = ("ready", "not ready", "lost", "cordoned", "draining", "drained")
@@ -59,15 +62,22 @@ def nodes_table(nodes: Sequence[NodeInfo]) -> Html:
     every = [name for node in nodes for name, amount in node.capacity.amounts() if amount]
     names = list(dict.fromkeys(every))[:_MOST_RESOURCES]
     many = len(nodes) > _MOST_NODES
-    shown = sorted(nodes, key=lambda node: _state(node) == "ready")[:_MOST_NODES] if many else nodes
+    shown = sorted(nodes, key=lambda node: _state(node) == "ready")[:_MOST_NAMED] if many else nodes
     rows: list[list[Cell]] = [_row(node, names) for node in shown]
     if many:
         reserved, capacity = _sum([node.reserved for node in nodes]), _sum([node.capacity for node in nodes])
         total = sum(node.tasks for node in nodes)
-        rows.insert(0, ["all together", "", total, *(_meter(name, reserved, capacity) for name in names), ""])
+        rows.insert(
+            0,
+            [
+                "all together",
+                "",
+                total,
+                *(_meter(name, reserved, capacity, short=True) for name in names),
+                "",
+            ],
+        )
     heading = ["node", "state", "tasks", *names, "message"]
-    if not any(row[-1] for row in rows):
-        heading, rows = heading[:-1], [row[:-1] for row in rows]
     measured = any(node.stats is not None for node in shown)
     keys = [("reserved, of what the node has", _RESERVED)]
     keys += [("measured, of the whole machine", _MEASURED)] if measured else []
@@ -75,7 +85,7 @@ def nodes_table(nodes: Sequence[NodeInfo]) -> Html:
     return join(
         [
             _fullness(nodes, names) if many else Html(),
-            table(heading, rows, whole=[0, 1]),
+            table(heading, rows, whole=[0, 1], sparse=True),
             note(f"and {left:,} more nodes" if left else ""),
             legend(keys),
         ]
@@ -96,7 +106,9 @@ def _labels(node: NodeInfo) -> str:
     return " · ".join([*words, *(f"taint {taint}" for taint in node.node.taints)][:12])
 
 
-def _meter(name: str, reserved: Resources, capacity: Resources, measured: float | None = None) -> Html:
+def _meter(
+    name: str, reserved: Resources, capacity: Resources, measured: float | None = None, *, short: bool = False
+) -> Html:
     taken, whole = dict(reserved.amounts()).get(name, 0), dict(capacity.amounts()).get(name, 0)
     if not whole:
         return Html()
@@ -104,7 +116,7 @@ def _meter(name: str, reserved: Resources, capacity: Resources, measured: float 
     levels = [Level(taken / whole, _RESERVED, f"{words} reserved")]
     if measured is not None:
         levels.append(Level(measured, _MEASURED, f"{100 * measured:.0f} % of the machine in use"))
-    return meter(levels, 1.0, words)
+    return meter(levels, 1.0, f"{100 * taken / whole:.0f} %" if short else words)
 
 
 def _measured(node: NodeInfo, name: str) -> float | None:
@@ -124,7 +136,7 @@ def _measured(node: NodeInfo, name: str) -> float | None:
 def _of(name: str, taken: int, whole: int) -> str:
     """So much of so much, in the same unit."""
     if name not in ("memory", "disk"):
-        return f"{taken / 1000:.4g} of {whole / 1000:.4g}"
+        return f"{number_words(taken / 1000)} of {number_words(whole / 1000)}"
     amount, unit = format_size(whole).split()
     unit_bytes = whole / float(amount) if float(amount) else 1.0
     return f"{taken / unit_bytes:.3g} of {float(amount):g} {unit}"

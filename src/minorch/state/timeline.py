@@ -7,19 +7,20 @@ from collections.abc import Iterator, Sequence
 from minorch.markup import Hue, Lane, Series, Span, hue_of, time_words
 from minorch.state.pictures import AttemptInfo, TaskInfo
 from minorch.state.rows import ran_s
-from minorch.states import AttemptState, TaskState
+from minorch.states import AttemptState, Reason, TaskState
 
 __all__ = ["attempt_lanes", "busy", "keys_of", "latest", "task_lanes"]
 
 _PHASES = (
     ("waits", Hue.GREY),
     ("starts", hue_of(AttemptState.PREPARING)),
+    ("restarts", Hue.ORANGE),
     ("runs", hue_of(AttemptState.RUNNING)),
     ("completed", hue_of(AttemptState.COMPLETED)),
     ("failed", hue_of(AttemptState.FAILED)),
     ("stopped", hue_of(AttemptState.STOPPED)),
 )
-_AT_WORK = _PHASES[1:3]
+_AT_WORK = (Hue.BLUE, Hue.SKY, Hue.GREY)
 
 
 def latest(tasks: Sequence[TaskInfo]) -> float:
@@ -61,7 +62,7 @@ def keys_of(lanes: Sequence[Lane]) -> list[tuple[str, Hue]]:
 
 def busy(tasks: Sequence[TaskInfo]) -> list[Series]:
     """How many tasks were starting, running and waiting at each time, to be stacked."""
-    changes: dict[Hue, list[tuple[float, int]]] = {hue: [] for _, hue in (*_AT_WORK, _PHASES[0])}
+    changes: dict[Hue, list[tuple[float, int]]] = {hue: [] for hue in _AT_WORK}
     for task in tasks:
         for span in (span for part in _parts(task) for span in part):
             hue = span.hue if span.hue in changes else Hue.BLUE  # however it ended, until then it ran
@@ -98,7 +99,11 @@ def _waiting(since: float, until: float) -> list[Span]:
 def _spans(attempt: AttemptInfo) -> list[Span]:
     started, where = attempt.started_at, f"on {attempt.node}"
     prepared = started if started is not None else attempt.finished_at
-    spans = [Span(attempt.scheduled_at, prepared, Hue.SKY, f"starts {where}")]
+    if attempt.restarts and started is not None:  # when its earlier runs began and ended is not remembered
+        words = f"{attempt.restarts} restart{'' if attempt.restarts == 1 else 's'} {where}"
+        spans = [Span(attempt.scheduled_at, prepared, Hue.ORANGE, words)]
+    else:
+        spans = [Span(attempt.scheduled_at, prepared, Hue.SKY, f"starts {where}")]
     if started is not None:
         words = f"{_how(attempt)} {where}"
         spans.append(Span(started, attempt.finished_at, hue_of(attempt.state), words, label=attempt.node))
@@ -114,16 +119,20 @@ def _ending(task: TaskInfo) -> str:
     ran = ran_s(last)
     if task.state is TaskState.COMPLETED and ran is not None:
         return time_words(ran)
-    if task.state is TaskState.FAILED and task.reason is not None:
-        code = f", exit {task.exit_code}" if task.exit_code else ""
-        return f"{str(task.reason).replace('_', ' ')}{code}"
+    if task.state is TaskState.FAILED:
+        return _why(task.reason, task.exit_code)
     return str(task.state).lower()
 
 
 def _how(attempt: AttemptInfo) -> str:
-    words = str(attempt.state).lower()
-    if attempt.reason is not None and attempt.state is AttemptState.FAILED:
-        words += f": {str(attempt.reason).replace('_', ' ')}"
-    if attempt.exit_code:
-        words += f", exit {attempt.exit_code}"
-    return words
+    state = str(attempt.state).lower()
+    if attempt.state is AttemptState.FAILED:
+        return f"{state}: {_why(attempt.reason, attempt.exit_code)}"
+    return state
+
+
+def _why(reason: Reason | None, exit_code: int | None) -> str:
+    """``oom, exit 137``; of a command that ended by itself only the exit code."""
+    words = [] if reason in (None, Reason.EXITED) else [str(reason).replace("_", " ")]
+    words += [] if exit_code is None else [f"exit {exit_code}"]
+    return ", ".join(words) or "failed"

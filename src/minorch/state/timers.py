@@ -38,6 +38,6 @@ class Timers:
 
     def next(self) -> float | None:
         """When the next one comes due; None: there is none."""
-        while self._heap and self._heap[0][2:] in self._dropped:
+        while self._dropped and self._heap and self._heap[0][2:] in self._dropped:
             self._dropped.discard(heapq.heappop(self._heap)[2:])
         return self._heap[0][0] if self._heap else None

@@ -44,7 +44,8 @@ def job_view(job: JobInfo, now: float | None = None) -> str:
     end_s = job.finished_at if job.finished_at is not None else now
     if end_s is not None:
         words.append(time_words(max(0.0, end_s - job.submitted_at)))
-    words += [f"{job.retries_used} retries"] if job.retries_used else []
+    if job.retries_used:
+        words.append("1 retry" if job.retries_used == 1 else f"{job.retries_used:,} retries")
     parts = [note(job.message), _counts(job.tasks), _over_time(job.tasks, job.submitted_at, end_s)]
     return view(
         f"job {job.name}", *parts, _task_table(job.tasks), state=str(job.state), words=" · ".join(words)
@@ -143,21 +144,24 @@ def _task_table(tasks: Sequence[TaskInfo], *, with_jobs: bool = False) -> Html:
         shown = heapq.nsmallest(_MOST_ROWS, tasks, key=lambda task: _URGENCY[task.state])
     heading, *rows = task_rows(shown)
     cells: list[list[Cell]] = []
-    for task, row in zip(shown, rows, strict=True):
-        first = f"{task.job}/{task.name}" if with_jobs else task.name
-        reason = row[2].replace("_", " ")
-        attempts = [] if task.attempts else ["", ""]
-        cells.append([first, badge(row[1]), reason, *row[3:5], *(attempts or row[5:7]), row[7], task.message])
-    heading = [*heading, "message"]
-    kept = [at for at in range(len(heading)) if at < 2 or any(row[at] not in ("", "0", "1") for row in cells)]
+    for task, (name, state, reason, code, node, attempts, restarts, _) in zip(shown, rows, strict=True):
+        ran = ran_s(task.attempts[-1]) if task.attempts else None
+        cells.append(
+            [
+                f"{task.job}/{name}" if with_jobs else name,
+                badge(state),
+                "" if task.state is TaskState.COMPLETED else reason.replace("_", " "),
+                code if task.exit_code else "",
+                node,
+                "" if attempts in ("0", "1") else attempts,
+                "" if restarts == "0" else restarts,
+                "" if ran is None else time_words(ran),
+                task.message,
+            ]
+        )
+    drawn = table([*heading, "message"], cells, right=[3, 5, 6, 7], whole=[0, 1, 2, 4], sparse=True)
     left = len(tasks) - len(shown)
-    shown_table = table(
-        [heading[at] for at in kept],
-        [[row[at] for at in kept] for row in cells],
-        right=[at for at, column in enumerate(kept) if column in (3, 5, 6, 7)],
-        whole=[at for at, column in enumerate(kept) if column in (0, 1, 2, 4)],
-    )
-    return join([shown_table, note(_more(left, "tasks, of which none is in a worse state"))])
+    return join([drawn, note(_more(left, "tasks, of which none is in a worse state"))])
 
 
 def _attempt_table(task: TaskInfo) -> Html:
@@ -171,13 +175,13 @@ def _attempt_table(task: TaskInfo) -> Html:
                 badge(str(attempt.state)),
                 str(attempt.reason or "").replace("_", " "),
                 attempt.exit_code,
-                attempt.restarts,
+                attempt.restarts or None,
                 "" if ran is None else time_words(ran),
                 attempt.message,
             ]
         )
     heading = ["attempt", "node", "state", "reason", "exit", "restarts", "ran", "message"]
-    return table(heading, rows, right=[6], whole=[1, 2, 3]) if rows else Html()
+    return table(heading, rows, right=[6], whole=[1, 2, 3], sparse=True) if rows else Html()
 
 
 def _event_table(
@@ -187,14 +191,15 @@ def _event_table(
     rows: list[list[Cell]] = []
     for event in shown:
         subject = "/".join(part for part in (event.job, event.task) if part)
-        row: list[Cell] = [event.number, f"+{time_words(max(0.0, event.at - begin_s))}"]
+        later_s = max(0.0, event.at - begin_s)
+        row: list[Cell] = [event.number, f"+{time_words(later_s)}" if later_s else "0"]
         row += [event.kind.replace("_", " ")]
         row += [subject] if everything else []
         rows.append([*row, event.node, event.detail])
     heading = ["no.", "at", "what", *(["of"] if everything else []), "node", "more"]
     earlier = len(events) - len(shown)
     remark = note(f"{earlier:,} earlier ones are not shown" if earlier else "")
-    return join([table(heading, rows, caption=caption, right=[1], whole=[2]), remark])
+    return join([table(heading, rows, caption=caption, right=[1], whole=[2], sparse=True), remark])
 
 
 def _more(count: int, noun: str) -> str:

@@ -51,6 +51,7 @@ class LocalAttempt:
         "handle",
         "health",
         "hung",
+        "id",
         "killing",
         "last_exit_code",
         "leftovers",
@@ -77,6 +78,8 @@ class LocalAttempt:
     )
 
     def __init__(self, task_id: str, attempt: int) -> None:
+        self.id = f"{task_id}/{attempt}"
+        """Its key among the worker's attempts."""
         self.task_id = task_id
         self.attempt = attempt
         self.assignment: Assignment | None = None
@@ -128,11 +131,6 @@ class LocalAttempt:
         self.finished_at: float | None = None
         self.ports: Mapping[str, str] = {}
         self.handle = ""
-
-    @property
-    def id(self) -> str:
-        """Its key among the worker's attempts."""
-        return f"{self.task_id}/{self.attempt}"
 
     @property
     def key(self) -> RunKey:

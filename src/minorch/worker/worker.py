@@ -202,6 +202,15 @@ class Worker:
 
     def settle(self, now: float) -> WorkerStep:
         """Do what has come due and say what the driver has to do."""
+        actions = self.act(now)
+        return self.tell(now, actions)
+
+    def act(self, now: float) -> Sequence[Action]:
+        """The first half of :meth:`settle`: do what has come due, and say what is asked of the runtime.
+
+        For a driver whose runtime answers at once: it may observe the answers and call this again, and then
+        call :meth:`tell`, so that one report says all of it.
+        """
         now = self._at(now)
         while (timer := self._timers.due(now)) is not None:
             self._on_timer(timer, now)
@@ -216,6 +225,16 @@ class Worker:
             self._report_due = self._renew_due = True  # they wait for the answer
         actions = tuple(self._attempts.actions)
         self._attempts.actions.clear()
+        return actions
+
+    def tell(self, now: float, actions: Sequence[Action] = ()) -> WorkerStep:
+        """The second half of :meth:`settle`: say what the manager is told, and when to settle again.
+
+        Args:
+            now: seconds since 1970.
+            actions: what goes into the step as its actions.
+        """
+        now = self._at(now)
         self._report_due = self._report_due or self._told_ok is not self._counts_on_engine(now)
         report = self._report(now) if self._may_report(now) else None
         deadline = self._timers.next()
@@ -227,8 +246,10 @@ class Worker:
     # -- orders -------------------------------------------------------------------------------
 
     def _take(self, assign: Assign, now: float) -> None:
-        self._unheard = {key: told for key, told in self._unheard.items() if told > assign.heard}
-        self._attempts.know(self._unheard)
+        if self._unheard:
+            self._unheard = {key: told for key, told in self._unheard.items() if told > assign.heard}
+        if self._attempts.announced:
+            self._attempts.know(self._unheard)
         self._follow(assign, now)
         if assign.epoch == self._epoch and assign.revision <= self._revision:
             # Else something is missing, perhaps that what waits here was placed elsewhere meanwhile.
@@ -390,5 +411,6 @@ class Worker:
         )
 
     def _at(self, now: float) -> float:
-        self._now = max(self._now, now)
+        if now > self._now:
+            self._now = now
         return self._now
