@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import random
+import re
 import subprocess
 import sys
 import threading
@@ -78,19 +79,19 @@ def test_one_that_draws_from_what_it_is_given_is_deterministic_also_with_faults_
 
 
 def test_one_that_draws_from_the_random_module_is_found_where_it_first_does():
-    random.seed(2)  # with which the two draws for the tenth are not for the same node by chance
+    random.seed(1)
     with pytest.raises(PluginError) as caught:
         check_deterministic(made(Careless()))
     told = str(caught.value)
-    assert told.startswith(
-        'scheduler "Careless()" is not deterministic: with seed 3, start 10 was t10/t10 on '
-    )
-    assert told.count("t10/t10 on ") == 2
-    before, after = (part.split()[0] for part in told.split("t10/t10 on ")[1:])
-    assert before != after
-    assert {before, after} <= set(NAMES)
-    at_s = next(itertools.islice(drawn(3), 10, None)).at_s
-    assert f"at {at_s!r} s" in told
+    begins = r'scheduler "Careless\(\)" is not deterministic: with seed 3, start (\d+) was '
+    decisions = r"t\1/t\1 on (\w+) at (\S+) s the first time, and t\1/t\1 on (\w+) at \3 s when"
+    found = re.match(begins + decisions, told)
+    assert found is not None, told
+    number = int(found[1])
+    assert 10 <= number < 15, "or one of those after it, for there was one node, or chance chose it twice"
+    assert found[2] != found[4]
+    assert {found[2], found[4]} <= set(NAMES)
+    assert float(found[3]) >= next(itertools.islice(drawn(3), number, None)).at_s
     assert "in the same process" in told
 
 
