@@ -326,7 +326,7 @@ def test_what_a_process_had_that_died_is_run_again(tmp_path: Path):
 
 
 INTERRUPTED = """
-import signal, sys, time
+import os, signal, time
 import minorch as mo
 from minorch.model import Node
 from minorch.simulation.compare import compare
@@ -334,7 +334,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # shells have what run
 
 class Endless(mo.Scheduler):
     def cost(self, task, node):
-        print("busy", flush=True)
+        os.write(1, b"busy\n")  # at once, so that two do not mix
         time.sleep(1000)
 
 work = [(0.0, mo.Task("t", command=["x"], resources=mo.Resources(cpu=1)), 1.0)]
@@ -487,6 +487,21 @@ def test_one_seed_has_no_intervals_and_it_is_said():
 def test_tasks_that_never_ran_are_told_beside_the_waits_of_others():
     found = compare(["spread"], workload=drawn, nodes=NODES[:1], seeds=[1, 2], until=30.0, processes=1)
     assert any("never ran" in note and "look better than they are" in note for note in found.notes)
+
+
+def test_tasks_that_no_node_could_hold_are_told():
+    nodes = [Node("small", capacity=mo.Resources(cpu=2, memory="8GiB"))]
+    found = compare(["spread"], workload=drawn, nodes=nodes, seeds=[1, 2], processes=1)
+    assert any(
+        note.startswith("In 2 of 2 runs, tasks were refused that no node could") for note in found.notes
+    )
+
+
+def test_bars_are_drawn_of_it(three: Comparison):
+    pytest.importorskip("matplotlib")
+    from minorch.plot import comparison_bars
+
+    assert comparison_bars(three, "wait_mean_s") is not None
 
 
 def test_runs_without_a_figure_are_left_out_in_pairs_and_it_is_said():
