@@ -26,12 +26,12 @@ _BETWEEN_S: Final = 0.1
 class Progress:
     """Is told how far something is, and by default does nothing about it. Make yours from it.
 
-    >>> class Dots(Progress):
+    >>> class Plain(Progress):
     ...     def update(self, done, total, words=""):
-    ...         print("." * done)
-    >>> with Dots() as progress:
+    ...         print(f"{done} of {total}")
+    >>> with Plain() as progress:
     ...     progress.update(3, 10)
-    ...
+    3 of 10
     """
 
     __slots__ = ()

@@ -334,7 +334,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # shells have what run
 
 class Endless(mo.Scheduler):
     def cost(self, task, node):
-        os.write(1, b"busy\n")  # at once, so that two do not mix
+        os.write(1, b"busy\\n")  # at once, so that two do not mix
         time.sleep(1000)
 
 work = [(0.0, mo.Task("t", command=["x"], resources=mo.Resources(cpu=1)), 1.0)]
@@ -492,9 +492,7 @@ def test_tasks_that_never_ran_are_told_beside_the_waits_of_others():
 def test_tasks_that_no_node_could_hold_are_told():
     nodes = [Node("small", capacity=mo.Resources(cpu=2, memory="8GiB"))]
     found = compare(["spread"], workload=drawn, nodes=nodes, seeds=[1, 2], processes=1)
-    assert any(
-        note.startswith("In 2 of 2 runs, tasks were refused that no node could") for note in found.notes
-    )
+    assert any(note.startswith("In 2 of 2 runs, tasks were refused, as no node") for note in found.notes)
 
 
 def test_bars_are_drawn_of_it(three: Comparison):

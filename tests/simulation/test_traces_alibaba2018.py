@@ -51,7 +51,7 @@ def test_the_lines_of_a_job_become_one_job_whose_tasks_wait_for_each_other(tmp_p
     assert (tasks["M1"].completions, tasks["M1"].resources) == (2, Resources(cpu=1, memory="1GiB"))
     assert tasks["J5_3_4"].resources == Resources(cpu=4, memory="50GiB")
     assert tasks["M3_1_Stg1"].resources == Resources()
-    assert (first.exit_code, second.exit_code) == (0, 1)
+    assert (first.exit_code, second.exit_code_of(second.job.tasks[0].name, 0)) == (0, 1)
     assert third.job.tasks[0].after == ()  # what it waited for has no end, so it is not in the job
     assert (trace.lines, trace.skipped, sum(trace.left_out.values())) == (9, 0, 2)
 

@@ -177,7 +177,8 @@ def _arrival(machine: Resources, row: _Row) -> Arrival:
     except UsageError as error:
         raise Malformed(f"job {lines[0].job[:63]}: {error}") from None
     durations = {names[each.line]: float(each.end_s - each.start_s) for each in lines}
-    return Arrival(float(at_s), job, durations, None, int(len(lines) == 1 and lines[0].failed))
+    codes = {names[each.line]: int(each.failed) for each in lines}
+    return Arrival(float(at_s), job, durations, None, codes if any(codes.values()) else 0)
 
 
 def _read(path: Path, machine: Resources, reading: Reading) -> Iterator[Arrival]:

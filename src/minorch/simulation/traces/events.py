@@ -88,7 +88,8 @@ class _Life:
         """By instance, when its last run began."""
         self.ran_s: dict[str, float | None] = {}
         """By instance that is over, for how long its last run ran; None: it never did."""
-        self.completed = self.failed = 0
+        self.failed: dict[str, None] = {}
+        """The instances that failed."""
 
     def take(self, event: Event) -> None:
         """What one more event means."""
@@ -99,8 +100,8 @@ class _Life:
         elif event.kind in _ENDS:
             began = self.began.pop(event.task, None)
             self.ran_s[event.task] = None if began is None else max(0.0, event.at - began)
-            self.completed += event.kind == "task_completed"
-            self.failed += event.kind == "task_failed"
+            if event.kind == "task_failed":
+                self.failed[event.task] = None
 
 
 def _lives(events: Iterable[Event], jobs: dict[str, list[Job]], reading: Reading) -> list[_Life]:
@@ -163,7 +164,8 @@ def _read(events: Sequence[Event], jobs: dict[str, list[Job]], reading: Reading)
             task: [_duration_s(life, name, reading) for name in instances]
             for task, instances in names.items()
         }
-        exit_code = int(life.failed > 0 and not life.completed)
+        codes = {task: [int(name in life.failed) for name in each] for task, each in names.items()}
+        exit_code = codes if life.failed else 0
         try:
             arrival = Arrival(life.event.at - lives[0].event.at, life.job, durations, None, exit_code)
         except UsageError as error:
