@@ -14,7 +14,7 @@ from minorch import Node, Resources, UsageError
 from minorch.simulation import Ending, Ledger
 from minorch.simulation.fragmentation import fragmentation
 from minorch.simulation.measures import (
-    Distribution,
+    Percentiles,
     bounded_slowdowns,
     fairness,
     job_slowdowns,
@@ -44,7 +44,7 @@ def test_percentiles_of_many_values_are_those_of_numpy():
     numpy = pytest.importorskip("numpy")
     dice = random.Random(3)
     values = [dice.lognormvariate(3, 2) for _ in range(10_007)]
-    spread = Distribution.of(values)
+    spread = Percentiles.of(values)
     for name, percent in (("p50", 50), ("p95", 95), ("p99", 99)):
         assert getattr(spread, name) == float(numpy.percentile(values, percent))
     assert spread.mean == pytest.approx(float(numpy.mean(values)))
@@ -59,7 +59,7 @@ def test_a_greater_percentile_is_no_less(values: list[float], one: float, other:
 
 
 def test_a_distribution_of_nothing_has_a_count_and_no_figures():
-    spread = Distribution.of([])
+    spread = Percentiles.of([])
     assert spread.count == 0
     assert all(math.isnan(each) for each in (spread.mean, spread.p50, spread.p99, spread.most))
     assert math.isnan(percentile([], 50))
@@ -67,9 +67,9 @@ def test_a_distribution_of_nothing_has_a_count_and_no_figures():
 
 @given(st.lists(numbers), st.randoms())
 def test_a_distribution_does_not_depend_on_order(values: list[float], dice: random.Random):
-    before = repr(Distribution.of(values))
+    before = repr(Percentiles.of(values))
     dice.shuffle(values)
-    assert repr(Distribution.of(values)) == before
+    assert repr(Percentiles.of(values)) == before
 
 
 # -- where tasks end up ---------------------------------------------------------------------------

@@ -14,9 +14,9 @@ from minorch.simulation.fragmentation import Fragmentation, fragmentation
 from minorch.simulation.ledger import Ledger
 from minorch.simulation.measures import (
     TAU_S,
-    Distribution,
     Makespan,
     Outcomes,
+    Percentiles,
     bounded_slowdowns,
     fairness,
     job_slowdowns,
@@ -47,10 +47,10 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """When the simulation ended, in seconds."""
     outcomes: Outcomes
     makespan: Makespan
-    wait_s: Distribution
+    wait_s: Percentiles
     """How long tasks waited until they first ran, in seconds; of those that ever did."""
-    slowdown: Distribution
-    bounded_slowdown: Distribution
+    slowdown: Percentiles
+    bounded_slowdown: Percentiles
     tau_s: float
     """The shortest run that counted as such in bounded slowdowns, in seconds."""
     fairness: float
@@ -155,9 +155,9 @@ def summarise(
         ended_s=ended_s,
         outcomes=outcomes(ledger),
         makespan=makespan(ledger, ended_s),
-        wait_s=Distribution.of(waits_s(ledger)),
-        slowdown=Distribution.of(slowdowns(ledger)),
-        bounded_slowdown=Distribution.of(bounded_slowdowns(ledger, tau_s)),
+        wait_s=Percentiles.of(waits_s(ledger)),
+        slowdown=Percentiles.of(slowdowns(ledger)),
+        bounded_slowdown=Percentiles.of(bounded_slowdowns(ledger, tau_s)),
         tau_s=tau_s,
         fairness=fairness(job_slowdowns(ledger, tau_s)),
         use=tuple(timeline.use()),
@@ -253,7 +253,7 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]
         yield "  ".join([first, *others]).rstrip()
 
 
-def _spread(spread: Distribution) -> list[str]:
+def _spread(spread: Percentiles) -> list[str]:
     return [*(number_words(getattr(spread, name)) for name in PERCENTILES), f"{spread.count:,}"]
 
 
