@@ -26,6 +26,7 @@ from minorch.simulation.outages import Outages
 from minorch.simulation.result import SimulationResult
 from minorch.simulation.world import Planning, Recorder, SimulatedWorld
 from minorch.state.events import Event
+from minorch.state.listing import NodeList
 from minorch.state.pictures import JobInfo, NodeInfo
 from minorch.worker import WorkerConfig
 
@@ -75,8 +76,8 @@ class Simulation:
         worker_config: the workers'; None: what suits a simulation.
 
     Without faults that lose nodes, workers send no heartbeats and the manager grants leases that never
-    end, for none of it would change anything.  With them, a lease is 60 s and a heartbeat 20 s unless the
-    configurations say otherwise.
+    end, for none of it would change anything.  With them, a lease is 60 s unless the configuration says
+    otherwise.  A heartbeat is a third of a lease.
 
     Raises:
         UnknownPlugin: nothing of a given name is registered, or installed.
@@ -135,13 +136,14 @@ class Simulation:
         self._pending = 0
         """How many were submitted and the manager has not looked at yet."""
         self._wall_s = 0.0
+        manager_config = manager_config or _manager_config(self._faults)
         self._cluster = SimulatedCluster(
             nodes,
             make_scheduler=make_scheduler,
             conditions=self._world,
             observer=self._recorder,
-            manager_config=manager_config or _manager_config(self._faults),
-            worker_config=worker_config or _worker_config(self._faults, measure_every_s),
+            manager_config=manager_config,
+            worker_config=worker_config or _worker_config(manager_config, measure_every_s),
             filters=choose_filters(filters, registry),
             now=0.0,
             seed=seed,
@@ -333,7 +335,7 @@ class Simulation:
     @property
     def nodes(self) -> Sequence[NodeInfo]:
         """A picture of every node, as the manager sees it now."""
-        return self.manager.nodes()
+        return NodeList(self.manager.nodes())
 
     @property
     def jobs(self) -> Sequence[JobInfo]:
@@ -454,10 +456,11 @@ def _manager_config(faults: Faults) -> ManagerConfig:
     )
 
 
-def _worker_config(faults: Faults, measure_every_s: float | None) -> WorkerConfig:
+def _worker_config(manager: ManagerConfig, measure_every_s: float | None) -> WorkerConfig:
+    """Several heartbeats fit into a lease, with which figures are told too."""
     sample_s = _NEVER_S if measure_every_s is None else _seconds("measure_every_s", measure_every_s)
     return WorkerConfig(
-        heartbeat_s=min(20.0 if faults.lose_nodes else _NEVER_S, sample_s),  # with which figures are told
+        heartbeat_s=max(0.01, min(manager.lease_s / 3, sample_s)),
         sample_s=sample_s,
         relist_s=_NEVER_S,
         max_starting=100_000,
