@@ -19,7 +19,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("state",),
     ("decisions", "scheduling"),
     ("plugins",),
-    ("manager", "runtimes.*", "schedulers.*", "stores.*", "worker"),
+    ("manager", "progress", "runtimes.*", "schedulers.*", "stores.*", "worker"),
     ("builtins", "cluster", "drivers", "notebook", "simulation", "testing"),
 )
 """Bottom to top. ``x.*`` means that each module directly in the package ``x`` is a unit of its own."""
@@ -45,7 +45,7 @@ IO_MODULES = frozenset(
 TYPES_ONLY = frozenset({"random"})
 """May be imported under ``if TYPE_CHECKING``: the core takes a ``random.Random`` as an argument."""
 
-MAY_DO_IO = ("runtimes", "stores", *LAYERS[-1])
+MAY_DO_IO = ("progress", "runtimes", "stores", *LAYERS[-1])
 
 
 @dataclass(frozen=True, slots=True, order=True)
