@@ -1,11 +1,11 @@
 """The experiment of the E-PVM paper: PVM, E-PVM, Differential-PVM and least-loaded on six unequal machines.
 
 Amir, Awerbuch, Barak, Borgstrom, Keren: "An Opportunity Cost Approach for Job Assignment in a Scalable
-Computing Cluster", IEEE TPDS 11(7), 2000.  Jobs arrive, share the processor of the machine where they are put,
-and go ten times slower while that machine's memory is exceeded.  What is measured is slowdown: how long a job
-took, by how long it would have taken alone on the best machine.
+Computing Cluster", IEEE TPDS 11(7), 2000.  Jobs arrive, share the processor of the machine where they are
+put, and go ten times slower while that machine's memory is exceeded.  What is measured is slowdown: how long
+a job took, by how long it would have taken alone on the best machine.
 
-The machines, the arrivals and the sizes of the jobs below are this example's: docs/studies/epvm.md tells which
+The machines, the arrivals and the sizes of the jobs are this example's: docs/studies/epvm.md tells which
 parts of the scenario were published, which were chosen, and how much depends on the choice.
 
 Prints the slowdowns beside the published ones, with 95 % confidence intervals.  ``--vary`` prints what they
@@ -13,17 +13,19 @@ become where the scenario is another.
 """
 
 import argparse
-import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from statistics import NormalDist, mean, stdev
+from dataclasses import dataclass
+from statistics import mean
 
 import msgspec
 
 from minorch import ClusterView, Node, NodeView, Resources, Scheduler, Task, TaskView
 from minorch.schedulers import EPVM, LeastLoaded, RoundRobin
-from minorch.simulation import Arrival, Ending, MemoryThrash, Running, Simulation
+from minorch.simulation import Arrival, Ending, MemoryThrash, Running, Simulation, SimulationResult
+from minorch.simulation.compare import compare
+from minorch.simulation.criteria import Measure
+from minorch.simulation.intervals import mean_interval
 
 KIB, MIB = 1024, 1024**2
 PHYSICAL = "physical-memory"
@@ -82,20 +84,24 @@ class Scenario:
             task = Task(f"job-{number}", command=["compute"], resources=Resources(memory=memory))
             yield Arrival(at_s, task, cpu_s, Resources(cpu=1, memory=memory))
 
-    def slowdowns(self, scheduler: str | Scheduler, seed: int) -> list[float]:
-        """Play one execution; what was the slowdown of each of its jobs?"""
-        model = Machines(self.thrash)
-        simulation = Simulation(
-            nodes=self.nodes(), workload=self.workload, scheduler=scheduler, seed=seed, model=model
-        )
-        done = [
-            (task.finished_s - task.arrived_s) / task.duration_s
-            for task in simulation.run(self.length_s if self.counted == "done" else None).records()
-            if task.finished_s is not None and task.ending is Ending.COMPLETED
-        ]
-        if self.counted == "all" and not simulation.over:
-            raise AssertionError("some job never ended")
-        return done
+    def play(self, scheduler: str | Scheduler, seed: int) -> SimulationResult:
+        """One execution."""
+        return Simulation(
+            nodes=self.nodes(),
+            workload=self.workload,
+            scheduler=scheduler,
+            seed=seed,
+            model=Machines(self.thrash),
+        ).run(self.length_s if self.counted == "done" else None)
+
+
+def slowdowns(result: SimulationResult) -> list[float]:
+    """By how much each job of an execution that is over took longer than alone on the best machine."""
+    return [
+        (job.finished_s - job.arrived_s) / job.duration_s
+        for job in result.records()
+        if job.finished_s is not None and job.ending is Ending.COMPLETED
+    ]
 
 
 def physical(node: Node) -> Node:
@@ -116,8 +122,8 @@ class Machines(MemoryThrash):
         self.known: dict[str, Node] = {}
 
     def speeds(self, node: Node, running: Sequence[Running]) -> Sequence[float]:
-        machine = self.known.setdefault(node.name, node)
-        if machine is node:
+        machine = self.known.get(node.name)
+        if machine is None:
             machine = self.known[node.name] = physical(node)
         return super().speeds(machine, running)
 
@@ -214,61 +220,64 @@ executions, where PVM had 14.08 and E-PVM 9.6."""
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """A mean over seeds, and how far off the true one may be, with 95 % confidence."""
-
-    mean: float
-    within: float
-
-    def __str__(self) -> str:
-        return f"{self.mean:.2f} ± {self.within:.2f}"
-
-
-def estimate(values: Sequence[float]) -> Estimate:
-    """The mean and its interval by Student's t, for at least two values.
-
-    The quantile is expanded around the normal one (Abramowitz and Stegun, 26.7.5); it is right to a
-    thousandth from ten degrees of freedom on.
-    """
-    z, free = NormalDist().inv_cdf(0.975), len(values) - 1
-    t = z + (z**3 + z) / (4 * free) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * free**2)
-    t += (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * free**3)
-    return Estimate(mean(values), t * stdev(values) / math.sqrt(len(values)))
-
-
-@dataclass(frozen=True)
 class Outcome:
-    """What one strategy came to, seed by seed."""
+    """What one strategy came to: a figure for each seed."""
 
     by_job: Sequence[float]
-    """The mean slowdown of all jobs of a seed's executions."""
+    """The mean slowdown of all jobs of its executions."""
     by_execution: Sequence[float]
-    """The mean, over a seed's executions, of the mean slowdown in each."""
+    """The mean over its executions of the mean slowdown in each."""
+
+
+def slowdown(result: SimulationResult) -> float:
+    """The mean slowdown of the jobs of one execution that count."""
+    return mean(slowdowns(result))
+
+
+def jobs_done(result: SimulationResult) -> float:
+    """How many they are."""
+    return len(slowdowns(result))
 
 
 def experiment(
-    scenario: Scenario, seeds: int, executions: int, names: Sequence[str] = tuple(STRATEGIES)
+    scenario: Scenario, seeds: int, executions: int, *, processes: int | None = None
 ) -> dict[str, Outcome]:
     """Play the same executions with every strategy.
 
     Args:
         scenario: what they are played on.
-        seeds: of how many seeds; each is one repetition of the experiment.
-        executions: how many executions a repetition has.
-        names: which strategies.
+        seeds: how often the experiment is repeated.
+        executions: how many executions each repetition has.
+        processes: how many executions are played at once; None: one for each core.
     """
+    played = compare(
+        STRATEGIES,
+        nodes=scenario.nodes(),
+        workload=scenario.workload,
+        model=Machines(scenario.thrash),
+        until=scenario.length_s if scenario.counted == "done" else None,
+        seeds=range(seeds * executions),
+        measures=[Measure(name="slowdown", of=slowdown), Measure(name="jobs", of=jobs_done)],
+        processes=processes,
+    )
     outcomes = {}
-    for name in names:
-        by_job, by_execution = [], []
-        for seed in range(seeds):
-            played = [
-                scenario.slowdowns(STRATEGIES[name](), 1_000_000 * seed + number)
-                for number in range(executions)
-            ]
-            by_job.append(mean(slowdown for one in played for slowdown in one))
-            by_execution.append(mean(mean(one) for one in played))
-        outcomes[name] = Outcome(by_job, by_execution)
+    for name in STRATEGIES:
+        runs = [run.figures for run in played.runs if run.scheduler == name]
+        repetitions = [runs[first : first + executions] for first in range(0, len(runs), executions)]
+        outcomes[name] = Outcome(
+            [
+                sum(run["slowdown"] * run["jobs"] for run in one) / sum(run["jobs"] for run in one)
+                for one in repetitions
+            ],
+            [mean(run["slowdown"] for run in one) for one in repetitions],
+        )
     return outcomes
+
+
+def estimate(values: Sequence[float]) -> str:
+    """The mean, and how far off the true one may be, with 95 % confidence, by Student's t."""
+    interval = mean_interval(values)
+    return f"{interval.mean:.2f} ± {interval.high - interval.mean:.2f}"
 
 
 VARIANTS: Mapping[str, Scenario] = {
@@ -293,9 +302,9 @@ def show(outcomes: Mapping[str, Outcome]) -> None:
         by_job, by_execution = PUBLISHED.get(name, (None, None))
         less = [before - now for before, now in zip(pvm, outcome.by_execution, strict=True)]
         print(
-            f"{name:18}{estimate(outcome.by_job)!s:>16}{by_job or '':>11}"
-            f"{estimate(outcome.by_execution)!s:>16}{by_execution or '':>11}"
-            f"{estimate(less) if name != 'PVM' else ''!s:>17}"
+            f"{name:18}{estimate(outcome.by_job):>16}{by_job or '':>11}"
+            f"{estimate(outcome.by_execution):>16}{by_execution or '':>11}"
+            f"{estimate(less) if name != 'PVM' else '':>17}"
         )
 
 
@@ -308,7 +317,7 @@ def main() -> None:
     given = parser.parse_args()
     if given.seeds < 2 or given.executions < 1:
         parser.error("an interval takes two seeds, and a seed at least one execution")
-    print(f"Slowdown over {given.seeds} seeds, of {given.executions} executions each:")
+    print(f"Slowdown over {given.seeds} seeds; executions of each: {given.executions}")
     show(experiment(Scenario(), given.seeds, given.executions))
     if not given.vary:
         return
@@ -316,7 +325,7 @@ def main() -> None:
     print(f"{'':34}" + "".join(f"{name:>18}" for name in STRATEGIES))
     for title, scenario in VARIANTS.items():
         outcomes = experiment(scenario, given.seeds, given.executions)
-        print(f"{title:34}" + "".join(f"{estimate(one.by_execution)!s:>18}" for one in outcomes.values()))
+        print(f"{title:34}" + "".join(f"{estimate(one.by_execution):>18}" for one in outcomes.values()))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""The experiment of the E-PVM paper: its scenario, and a second simulator that must come to the same slowdowns.
+"""The experiment of the E-PVM paper: its scenario, and a second simulator that must find the same slowdowns.
 
-The second simulator knows nothing of minorch: one loop over arrivals and endings, written from the paper's model
-and formulas.
+The second simulator knows nothing of minorch: one loop over arrivals and endings, written from the paper's
+model and formulas.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import importlib.util
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from math import inf, log
 from pathlib import Path
 from statistics import mean, median
@@ -18,7 +19,7 @@ from types import ModuleType
 import pytest
 
 import minorch as mo
-from minorch.simulation import Running, Simulation
+from minorch.simulation import Running
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "epvm_paper.py"
 
@@ -130,7 +131,7 @@ def slowdowns(scenario, strategy: str, seed: int) -> list[float]:
 def test_a_second_simulator_comes_to_the_same_slowdown_of_every_job(strategy: str, scenario: str):
     played = SCENARIOS[scenario]
     for seed in (1, 2):
-        found = played.slowdowns(paper.STRATEGIES[strategy](), seed)
+        found = paper.slowdowns(played.play(paper.STRATEGIES[strategy](), seed))
         assert found == pytest.approx(slowdowns(played, strategy, seed), rel=1e-6)
         assert len(found) > 40
 
@@ -141,30 +142,21 @@ def test_a_second_simulator_comes_to_the_same_slowdown_of_every_job(strategy: st
 def test_every_job_completes_and_none_is_faster_than_alone_on_the_best_machine():
     scenario = paper.Scenario(memory=320 * paper.KIB)
     for make in paper.STRATEGIES.values():
-        found = scenario.slowdowns(make(), 3)
+        found = paper.slowdowns(scenario.play(make(), 3))
         assert len(found) == sum(1 for _ in scenario.workload(3))
         assert min(found) >= 1 - 1e-9
 
 
 def test_no_job_ever_waits_for_a_machine_however_full():
     scenario = paper.Scenario(memory=64 * 640 * paper.KIB, length_s=60.0)
-    result = Simulation(
-        nodes=scenario.nodes(),
-        workload=scenario.workload,
-        scheduler=paper.PaperEPVM(),
-        model=paper.Machines(scenario.thrash),
-        seed=1,
-    ).run()
+    result = scenario.play(paper.PaperEPVM(), 1)
     assert {task.wait_s for task in result.records()} == {0.0}
 
 
 def test_work_is_conserved():
     """A machine that never thrashes does as much as its speed allows, while it has anything to do."""
     scenario = paper.Scenario(machines=[(1.0, 64 * paper.MIB)], thrash=1.0, length_s=100.0)
-    simulation = Simulation(
-        nodes=scenario.nodes(), workload=scenario.workload, model=paper.Machines(1.0), seed=5
-    )
-    result = simulation.run()
+    result = scenario.play(paper.FewestJobs(), 5)
     free_s = 0.0
     for job in scenario.workload(5):
         free_s = max(free_s, job.at_s) + job.duration_s
@@ -206,7 +198,7 @@ def test_the_strategies_see_the_memory_that_is_there():
 def test_arrivals_and_sizes_are_distributed_as_the_scenario_says():
     scenario = paper.Scenario(length_s=50_000.0)
     jobs = list(scenario.workload(1))
-    gaps = [later.at_s - job.at_s for job, later in zip(jobs, jobs[1:], strict=False)]
+    gaps = [later.at_s - job.at_s for job, later in pairwise(jobs)]
     assert mean(gaps) == pytest.approx(scenario.every_s, rel=0.03)
     assert median(gaps) == pytest.approx(scenario.every_s * log(2), rel=0.03)
     cpu_s = [job.duration_s for job in jobs]
@@ -228,7 +220,7 @@ def test_the_same_seed_gives_every_strategy_the_same_jobs():
 
 def test_jobs_that_are_not_done_by_the_end_count_only_where_that_is_wanted():
     scenario = replace(paper.Scenario(), length_s=120.0)
-    everything = scenario.slowdowns(paper.PaperEPVM(), 2)
-    done = replace(scenario, counted="done").slowdowns(paper.PaperEPVM(), 2)
+    everything = paper.slowdowns(scenario.play(paper.PaperEPVM(), 2))
+    done = paper.slowdowns(replace(scenario, counted="done").play(paper.PaperEPVM(), 2))
     assert len(done) < len(everything)
     assert set(done) <= set(everything)
