@@ -240,7 +240,7 @@ def jobs_done(result: SimulationResult) -> float:
 
 
 def experiment(
-    scenario: Scenario, seeds: int, executions: int, *, processes: int | None = None
+    scenario: Scenario, seeds: int, executions: int, *, progress: bool | None = None
 ) -> dict[str, Outcome]:
     """Play the same executions with every strategy.
 
@@ -248,7 +248,7 @@ def experiment(
         scenario: what they are played on.
         seeds: how often the experiment is repeated.
         executions: how many executions each repetition has.
-        processes: how many executions are played at once; None: one for each core.
+        progress: whether to show how far it is; None: if somebody watches.
     """
     played = compare(
         STRATEGIES,
@@ -258,7 +258,7 @@ def experiment(
         until=scenario.length_s if scenario.counted == "done" else None,
         seeds=range(seeds * executions),
         measures=[Measure(name="slowdown", of=slowdown), Measure(name="jobs", of=jobs_done)],
-        processes=processes,
+        progress=progress,
     )
     outcomes = {}
     for name in STRATEGIES:
@@ -282,10 +282,11 @@ def estimate(values: Sequence[float]) -> str:
 
 VARIANTS: Mapping[str, Scenario] = {
     "as above": Scenario(),
-    "jobs need 2.5 times the memory": Scenario(memory=160 * KIB),
-    "jobs need 5 times the memory": Scenario(memory=320 * KIB),
-    "jobs need 10 times the memory": Scenario(memory=640 * KIB),
-    "... and machines do not thrash": Scenario(memory=640 * KIB, thrash=1.0),
+    "jobs need 2.5 times the memory": Scenario(memory=160 * KIB, memory_most=16 * 1000 * KIB),
+    "jobs need 5 times the memory": Scenario(memory=320 * KIB, memory_most=32 * 1000 * KIB),
+    "jobs need 10 times the memory": Scenario(memory=640 * KIB, memory_most=64 * 1000 * KIB),
+    "... and machines do not thrash": Scenario(memory=640 * KIB, memory_most=64 * 1000 * KIB, thrash=1.0),
+    "the largest job fills a machine": Scenario(memory_most=64 * MIB),
     "an arrival every 2.5 s": Scenario(every_s=2.5),
     "an arrival every second": Scenario(every_s=1.0),
     "executions of 800 s": Scenario(length_s=800.0),
