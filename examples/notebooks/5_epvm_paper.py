@@ -241,9 +241,9 @@ axes.legend(fontsize=8)
 plt.show()
 
 # %% [markdown]
-# - **Where memory matters, but there is enough of it for those who look**, E-PVM is far ahead: round-robin
-#   and those that count only jobs let machines thrash. A machine that thrashes is ten times slower, so it
-#   keeps its jobs, so it gets fuller.
+# - **Where memory matters, and there is enough for those who look**, E-PVM is far ahead of round-robin, and of
+#   whoever does not know what the job needs. A machine that thrashes is ten times slower, so it keeps its jobs,
+#   so it gets fuller. Those that look at memory hold: E-PVM, and minorch's least loaded.
 # - **Where nobody can keep machines from thrashing**, nobody is good, E-PVM included. The differences are
 #   smaller than the chance in them.
 # - **Where memory does not matter**, E-PVM counts jobs, and so does *fewest jobs*.
@@ -252,7 +252,7 @@ plt.show()
 # ## What to conclude
 #
 # 1. E-PVM beats round-robin in most settings. How much depends on the setting more than on the strategy: a
-#    published factor of 1.5 can become 1.1 or 10 with numbers that look as reasonable.
+#    published factor of 1.5 can become 1.2 or 10 with numbers that look as reasonable.
 # 2. It is *not* far better than simply counting jobs, unless memory is scarce and not hopeless. There the
 #    one price for unlike things pays.
 # 3. One mean over a few executions tells little where sizes have long tails. Look at the intervals, and
@@ -261,4 +261,4 @@ plt.show()
 #    slowdown, which is what was measured here and there, it says nothing.
 #
 # The study in the documentation, *The E-PVM experiment*, tells what was published, what was chosen, and has
-# the figures of a thousand executions. To try other numbers, write `paper.Scenario(every_s=2.0)`.
+# the figures of more executions. To try other numbers, write `paper.Scenario(every_s=2.0)`.
