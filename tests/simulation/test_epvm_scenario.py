@@ -224,3 +224,13 @@ def test_jobs_that_are_not_done_by_the_end_count_only_where_that_is_wanted():
     done = paper.slowdowns(replace(scenario, counted="done").play(paper.PaperEPVM(), 2))
     assert len(done) < len(everything)
     assert set(done) <= set(everything)
+
+
+def test_by_execution_all_executions_weigh_the_same_and_by_job_all_jobs():
+    scenario = paper.Scenario(length_s=20.0)
+    outcome = paper.experiment(scenario, seeds=2, executions=2, progress=False)["E-PVM"]
+    played = [paper.slowdowns(scenario.play(paper.PaperEPVM(), number)) for number in range(4)]
+    assert len({len(one) for one in played}) > 1
+    for seed, (one, other) in enumerate([played[:2], played[2:]]):
+        assert outcome.by_execution[seed] == pytest.approx((mean(one) + mean(other)) / 2)
+        assert outcome.by_job[seed] == pytest.approx(mean(one + other))
