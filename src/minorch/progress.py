@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable
 from math import inf
 from types import TracebackType
@@ -26,12 +27,12 @@ _BETWEEN_S: Final = 0.1
 class Progress:
     """Is told how far something is, and by default does nothing about it. Make yours from it.
 
-    >>> class Dots(Progress):
+    >>> class Plain(Progress):
     ...     def update(self, done, total, words=""):
-    ...         print("." * done)
-    >>> with Dots() as progress:
+    ...         print(f"{done} of {total}")
+    >>> with Plain() as progress:
     ...     progress.update(3, 10)
-    ...
+    3 of 10
     """
 
     __slots__ = ()
@@ -168,14 +169,16 @@ def _in_notebook() -> bool:
 def _maker(what: str, unit: str) -> Callable[[int], _Drawn] | None:
     """What makes a bar of tqdm's; None: it is not installed."""
     try:
-        from tqdm.auto import tqdm
+        with warnings.catch_warnings():  # in a notebook without widgets it says so, and draws text
+            warnings.simplefilter("ignore")
+            from tqdm.auto import tqdm
     except ImportError:
         return None
 
     def make(total: int) -> _Drawn:
         # tqdm would start a thread that looks after slow bars, and make a lock for several processes.
         quiet = type("Bar", (tqdm,), {"monitor_interval": 0, "_lock": threading.RLock()})
-        bar: _Drawn = quiet(desc=what, unit=f" {unit}", total=total, leave=False, dynamic_ncols=True)
+        bar: _Drawn = quiet(desc=what, unit=unit, total=total, leave=False, dynamic_ncols=True)
         return bar
 
     return make

@@ -20,13 +20,14 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("decisions", "scheduling"),
     ("plugins",),
     ("manager", "progress", "runtimes.*", "schedulers.*", "stores.*", "worker"),
-    ("builtins", "cluster", "drivers", "notebook", "simulation", "testing"),
+    ("builtins", "cluster", "drivers", "notebook", "plot", "simulation", "testing"),
 )
 """Bottom to top. ``x.*`` means that each module directly in the package ``x`` is a unit of its own."""
 
 ASIDE: dict[tuple[str, str], str] = {
     ("cluster", "builtins"): "a cluster offers the built-in plugins unless it is given a registry",
     ("simulation", "builtins"): "so does a simulation",
+    ("plot", "simulation"): "plots show results of simulations",
     ("cluster", "drivers"): "a cluster is a manager, its workers and a driver wired together",
 }
 """Imports within one layer that are allowed all the same, and why."""

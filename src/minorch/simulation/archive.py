@@ -238,8 +238,8 @@ def read(document: str | bytes) -> Archived:
 
 def _ledger(found: _Document) -> Ledger:
     ledger = Ledger(found.nodes)
-    for shape in found.shapes:
-        if ledger.shape(shape) != len(ledger.shapes) - 1:
+    for number, shape in enumerate(found.shapes):
+        if ledger.shape(shape) != number:
             raise InvariantError(f"{shape} is there twice among the shapes")
     for table, raw, columns in (("tasks", found.tasks, _TASKS), ("runs", found.runs, _RUNS)):
         if absent := sorted(columns.keys() - raw.keys()):

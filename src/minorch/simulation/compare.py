@@ -22,7 +22,7 @@ from minorch.simulation.contestants import ContestantLike, choose_contestants
 from minorch.simulation.criteria import Measure, choose_measures
 from minorch.simulation.faults import Faults
 from minorch.simulation.models import Model
-from minorch.simulation.processes import (
+from minorch.simulation.other_processes import (
     CannotTravel,
     WorkerDied,
     in_processes,

@@ -166,6 +166,13 @@ class Comparison:
                     f"{name}: {unplaced:,.0f} tasks in all runs never ran. Its waits and slowdowns are those "
                     "of the others alone, and look better than they are."
                 )
+        refused = [run for run in self.runs if run.figures.get("refused", 0.0)]
+        if refused:
+            most = max(run.figures["refused"] for run in refused)
+            yield (
+                f"In {len(refused)} of {len(self.runs)} runs, tasks were refused, as no node could ever hold "
+                f"them: up to {most:,.0f} of {refused[0].figures['arrived']:,.0f}. No figure counts them."
+            )
         yield from self._gaps()
 
     def _gaps(self) -> Iterator[str]:

@@ -129,7 +129,9 @@ def _cells(row: Row, baseline: str | None, digits: int) -> list[str]:
     found = row.difference
     shown = _digits_of([found.interval.mean, found.interval.low, found.interval.high])
     within = _bounds(found.interval, shown)
-    if found.verdict in (Verdict.SAME, Verdict.CONSTANT):
+    if found.verdict is Verdict.SAME:
+        return [*cells, "0", "", _words(found)]
+    if found.verdict is Verdict.CONSTANT:
         within = ""
     return [*cells, _signed(found.interval.mean, shown), within, _words(found)]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from array import array
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from operator import mul, sub
 from typing import TYPE_CHECKING
 
@@ -69,14 +69,18 @@ def check_columns(ledger: Ledger) -> None:
         ("run_task", ledger.run_task, len(ledger)),
         ("run_node", ledger.run_node, len(ledger.nodes)),
     ):
-        bad = [number for number in (min(numbers, default=0), max(numbers, default=-1)) if number >= most]
-        _require(not bad and min(numbers, default=0) >= 0, f"{name} holds a row that is not there:", bad)
+        bad = [number for number in _extremes(numbers) if not 0 <= number < most]
+        _require(not bad, f"{name} holds a row that is not there:", bad)
     told = Counter(ledger.run_task)
     for row, runs_told in enumerate(ledger.runs):
         if told[row] != runs_told:
             raise InvariantError(f"{told[row]} runs, and {runs_told} counted: {_story(ledger, row)}")
     ended = [run for run, ended_s in enumerate(ledger.run_ended_s) if not math.isnan(ended_s)]
     _require(sorted(ledger.ends) == ended, "the runs that ended are not those that have an end")
+
+
+def _extremes(numbers: Sequence[int]) -> Sequence[int]:
+    return [min(numbers), max(numbers)] if numbers else []
 
 
 def _check_task(ledger: Ledger, row: int) -> None:

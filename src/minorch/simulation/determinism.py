@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from minorch.errors import PluginError, UsageError
 from minorch.simulation.ledger import Ledger
-from minorch.simulation.processes import CannotTravel, WorkerDied, in_processes, packed
+from minorch.simulation.other_processes import CannotTravel, WorkerDied, in_processes, packed
 from minorch.simulation.result import SimulationResult
 
 if TYPE_CHECKING:

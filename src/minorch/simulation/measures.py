@@ -21,7 +21,7 @@ from minorch.simulation.ledger import ENDINGS, Ending, Ledger
 
 __all__ = [
     "TAU_S",
-    "Distribution",
+    "Percentiles",
     "Makespan",
     "Outcomes",
     "bounded_slowdowns",
@@ -66,7 +66,7 @@ def percentile(ordered: Sequence[float], percent: float) -> float:
     return high - gap * (1 - part) if part >= 0.5 else low + gap * part
 
 
-class Distribution(msgspec.Struct, frozen=True, kw_only=True):
+class Percentiles(msgspec.Struct, frozen=True, kw_only=True):
     """How a figure is spread over tasks. All but the count are not a number if there are none."""
 
     count: int
@@ -80,7 +80,7 @@ class Distribution(msgspec.Struct, frozen=True, kw_only=True):
     """The greatest."""
 
     @classmethod
-    def of(cls, values: Iterable[float]) -> Distribution:
+    def of(cls, values: Iterable[float]) -> Percentiles:
         """The distribution of some values; sorting them takes 32 bytes for each, for a moment."""
         ordered = sorted(values)
         return cls(

@@ -7,11 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, overload
 
 from minorch.errors import UsageError, brief
+from minorch.markup import time_words
 from minorch.simulation.archive import Archived, digest, pieces, read, read_file, write_file
 from minorch.simulation.frames import to_frame
 from minorch.simulation.ledger import Fault, Ledger, RunRecord, SimulatedTask
 from minorch.simulation.measures import TAU_S
-from minorch.simulation.summary import Summary, summarise, time_words
+from minorch.simulation.summary import Summary, summarise
+from minorch.simulation.views import result_view
 
 if TYPE_CHECKING:
     import pandas
@@ -171,3 +173,6 @@ class SimulationResult:
             f"<SimulationResult: {self.scheduler}, seed {self.seed}, on {len(self.ledger.nodes):,} nodes, "
             f"{len(self.ledger):,} tasks, {time_words(self.ended_s)}>"
         )
+
+    def _repr_html_(self) -> str:
+        return result_view(self)

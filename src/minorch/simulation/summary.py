@@ -8,14 +8,15 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
+from minorch.markup import time_words
 from minorch.resources import format_size
 from minorch.simulation.fragmentation import Fragmentation, fragmentation
 from minorch.simulation.ledger import Ledger
 from minorch.simulation.measures import (
     TAU_S,
-    Distribution,
     Makespan,
     Outcomes,
+    Percentiles,
     bounded_slowdowns,
     fairness,
     job_slowdowns,
@@ -26,9 +27,9 @@ from minorch.simulation.measures import (
 )
 from minorch.simulation.usage import ResourceUse, Timeline, unit_of
 
-__all__ = ["Summary", "plain", "summarise"]
+__all__ = ["PERCENTILES", "Summary", "amount_words", "facts", "number_words", "plain", "summarise"]
 
-_PERCENTILES = ("mean", "p50", "p95", "p99", "most")
+PERCENTILES = ("mean", "p50", "p95", "p99", "most")
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,10 +47,10 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """When the simulation ended, in seconds."""
     outcomes: Outcomes
     makespan: Makespan
-    wait_s: Distribution
+    wait_s: Percentiles
     """How long tasks waited until they first ran, in seconds; of those that ever did."""
-    slowdown: Distribution
-    bounded_slowdown: Distribution
+    slowdown: Percentiles
+    bounded_slowdown: Percentiles
     tau_s: float
     """The shortest run that counted as such in bounded slowdowns, in seconds."""
     fairness: float
@@ -94,7 +95,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
             ("slowdown", "", self.slowdown),
             ("bounded_slowdown", "", self.bounded_slowdown),
         ):
-            found |= {f"{name}_{each}{unit}": getattr(spread, each) for each in _PERCENTILES}
+            found |= {f"{name}_{each}{unit}": getattr(spread, each) for each in PERCENTILES}
         for use in self.use:
             for each in ("reserved_mean", "reserved_peak", "used_mean", "used_peak"):
                 found[f"{use.resource}_{each}"] = getattr(use, each)
@@ -121,6 +122,11 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         return "\n".join(_lines(self))
+
+    def _repr_html_(self) -> str:
+        from minorch.simulation.views import summary_view  # which is made of what is here
+
+        return summary_view(self)
 
 
 def summarise(
@@ -149,9 +155,9 @@ def summarise(
         ended_s=ended_s,
         outcomes=outcomes(ledger),
         makespan=makespan(ledger, ended_s),
-        wait_s=Distribution.of(waits_s(ledger)),
-        slowdown=Distribution.of(slowdowns(ledger)),
-        bounded_slowdown=Distribution.of(bounded_slowdowns(ledger, tau_s)),
+        wait_s=Percentiles.of(waits_s(ledger)),
+        slowdown=Percentiles.of(slowdowns(ledger)),
+        bounded_slowdown=Percentiles.of(bounded_slowdowns(ledger, tau_s)),
         tau_s=tau_s,
         fairness=fairness(job_slowdowns(ledger, tau_s)),
         use=tuple(timeline.use()),
@@ -186,10 +192,10 @@ def _lines(summary: Summary) -> Iterator[str]:
         f"{_count(ends.arrived, 'task')} of {_count(summary.jobs, 'job')}, {time_words(summary.ended_s)}"
     )
     yield ""
-    yield from _aligned(_rows(summary))
+    yield from _aligned(facts(summary))
     yield ""
     yield from _table(
-        ["", *_PERCENTILES, "tasks"],
+        ["", *PERCENTILES, "tasks"],
         [
             ["wait, s", *_spread(summary.wait_s)],
             ["slowdown", *_spread(summary.slowdown)],
@@ -204,27 +210,31 @@ def _lines(summary: Summary) -> Iterator[str]:
     )
 
 
-def _rows(summary: Summary) -> Iterator[tuple[str, str]]:
-    """What is not a table, each with its name."""
+def facts(summary: Summary) -> Iterator[tuple[str, str]]:
+    """What is told in words, each with its name."""
     ends, counts = summary.outcomes, summary.counts
     buckets = ("completed", "failed", "stopped", "running", "waiting", "refused")
     told = [f"{getattr(ends, name):,} {name}" for name in buckets if getattr(ends, name)]
     yield "tasks", f"{ends.arrived:,} = {' + '.join(told) or '0'}"
     if ends.unplaced:
-        yield "", f"{ends.unplaced:,} of them never ran, beside the refused"
+        yield "unplaced", f"{ends.unplaced:,} of them never ran, beside the refused"
     started = ends.arrived - ends.unplaced - ends.refused
     yield "runs", f"{started + ends.retries:,} = {started:,} first + {ends.retries:,} more"
     yield "moved", f"{_count(summary.preemptions, 'preemption')}, {_count(summary.moves, 'move')}"
     span = summary.makespan
     if not math.isnan(span.makespan_s):
         yield "makespan", ("" if span.over else "at least ") + time_words(span.makespan_s)
-    yield "busy", f"{time_words(summary.busy_s)} of all runs, {time_words(summary.wasted_s)} for nothing"
+    wasted = f"{time_words(summary.wasted_s)} of it for nothing" if summary.wasted_s else "none for nothing"
+    yield "busy", f"{time_words(summary.busy_s)} of all runs, {wasted}"
     if not math.isnan(summary.fairness):
         yield "fairness", f"{summary.fairness:.3f} (Jain's index of bounded slowdowns by job)"
     planned = f"{_count(counts.get('decisions', 0), 'decision')} in {_count(counts.get('plans', 0), 'plan')}"
     rate = summary.decisions_per_s
     yield "planning", planned if math.isnan(rate) else f"{planned}: {rate:,.0f} decisions/s"
-    yield "it took", f"{_number(summary.wall_s)} s, of which {_number(summary.planning_s)} s planning"
+    yield (
+        "it took",
+        f"{number_words(summary.wall_s)} s, of which {number_words(summary.planning_s)} s planning",
+    )
 
 
 def _aligned(rows: Iterator[tuple[str, str]]) -> Iterator[str]:
@@ -243,8 +253,8 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]
         yield "  ".join([first, *others]).rstrip()
 
 
-def _spread(spread: Distribution) -> list[str]:
-    return [*(_number(getattr(spread, name)) for name in _PERCENTILES), f"{spread.count:,}"]
+def _spread(spread: Percentiles) -> list[str]:
+    return [*(number_words(getattr(spread, name)) for name in PERCENTILES), f"{spread.count:,}"]
 
 
 def _use(use: ResourceUse) -> list[str]:
@@ -266,17 +276,6 @@ def amount_words(resource: str, amount: float) -> str:
     return f"{amount:,g} cores" if unit == "cores" else f"{amount:,g}"
 
 
-def time_words(seconds: float) -> str:
-    """A time in words: ``12.5 s``, ``3 min 20 s``, ``2 h 5 min``, ``3 d 4 h``."""
-    if seconds < 60:
-        return f"{_number(seconds)} s"
-    whole = round(seconds)
-    for unit, size, smaller, part in (("d", 86400, "h", 3600), ("h", 3600, "min", 60), ("min", 60, "s", 1)):
-        if whole >= size:
-            return f"{whole // size:,} {unit} {whole % size // part} {smaller}"
-    return f"{whole} s"
-
-
 def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
@@ -285,7 +284,7 @@ def _percent(share: float) -> str:
     return "-" if math.isnan(share) else f"{100 * share:.1f}"
 
 
-def _number(value: float) -> str:
+def number_words(value: float) -> str:
     """Three digits of a number that matter, and all before the point."""
     if math.isnan(value):
         return "-"

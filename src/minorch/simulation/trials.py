@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import traceback
 from collections.abc import Callable, Sequence
 
 import msgspec
 
-from minorch.errors import InvariantError, MinorchError, PluginError, UsageError, brief
+from minorch.errors import InvariantError, MinorchError, NotFound, PluginError, UsageError, brief
 from minorch.simulation.comparison import ComparedRun
 from minorch.simulation.contestants import Contestant
 from minorch.simulation.criteria import Measure, figure
+from minorch.simulation.ledger import REASONS
 from minorch.simulation.result import SimulationResult
 from minorch.simulation.simulation import Simulation
+from minorch.states import Reason
 
 __all__ = ["Failed", "Plan", "Played"]
 
@@ -58,7 +61,9 @@ class Plan(msgspec.Struct):
         at, number = divmod(key, len(self.contestants))
         contestant, seed = self.contestants[number], self.seeds[at]
         try:
-            result = self.make(scheduler=contestant.make(), seed=seed).run(self.until)
+            simulation = self.make(scheduler=contestant.make(), seed=seed)
+            result = simulation.run(self.until)
+            _refuse_faults(simulation, result)
             result.scheduler = contestant.name
             run = _figures(result, self.measures)
         except (Exception, SystemExit) as error:  # strategies, workloads and measures may raise anything
@@ -72,6 +77,24 @@ class Plan(msgspec.Struct):
         except MinorchError as error:
             cause = error.__cause__
             return Failed(error, "".join(traceback.format_exception(cause)) if cause else "")
+
+
+def _refuse_faults(simulation: Simulation, result: SimulationResult) -> None:
+    """See that no plugin failed: a task fails of that, but figures of such a run tell nothing of a strategy.
+
+    Raises:
+        PluginError: one did.
+    """
+    faulty = [
+        row for row, reason in enumerate(result.ledger.reason) if REASONS[reason] is Reason.PLUGIN_ERROR
+    ]
+    if not faulty:
+        return
+    job, task = result.ledger.job[faulty[0]], result.ledger.task[faulty[0]]
+    words = ""
+    with contextlib.suppress(NotFound):  # it may be forgotten by now
+        words = next((one.message for one in simulation.manager.job(job).tasks if one.name == task), "")
+    raise PluginError(f"{len(faulty)} tasks failed by it; {job}/{task}: {words or 'plugin_error'}")
 
 
 def _figures(result: SimulationResult, measures: Sequence[Measure]) -> ComparedRun:

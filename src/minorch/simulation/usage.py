@@ -11,7 +11,7 @@ import itertools
 import math
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from operator import invert, le, mul, sub
 from typing import Final
 
@@ -269,32 +269,44 @@ class Timeline:
             what: ``reserved`` or ``used``.
 
         Returns:
-            By band, from the first node on, the share in each span.
+            By band, from the first node on, the share in each span; 0 where there is nothing of it.
 
         Raises:
             UsageError: no node has any, or there are too many bands and spans, or none.
         """
+        self.capacity(resource)
+        most = [amount_of(node.capacity, resource) for node in self.ledger.nodes]
+        return self._grid(self.amounts(resource, what), most, bands, spans)
+
+    def running_grid(self, *, bands: int = 100, spans: int = 200) -> list[list[float]]:
+        """How many tasks ran on a node, by bands of nodes and spans of time, averaged over each.
+
+        Raises:
+            UsageError: there are too many bands and spans, or none.
+        """
+        each = itertools.repeat(1, len(self.lengths_s))
+        return self._grid(each, [1] * len(self.ledger.nodes), bands, spans)
+
+    def _grid(self, amounts: Iterable[int], most: Sequence[int], bands: int, spans: int) -> list[list[float]]:
+        """The amounts of runs, by bands and spans, as parts of what the nodes have at most."""
         if min(bands, spans) < 1 or bands * spans > MOST_CELLS:
             raise UsageError(f"{bands} bands and {spans} spans: at least 1 each, {MOST_CELLS:,} together")
-        self.capacity(resource)
-        nodes, bands = self.ledger.nodes, min(bands, len(self.ledger.nodes))
-        band_of = [number * bands // len(nodes) for number in range(len(nodes))]
-        capacities = [0] * bands
-        for node, band in zip(nodes, band_of, strict=True):
-            capacities[band] += amount_of(node.capacity, resource)
+        bands = min(bands, len(most))
+        band_of = [number * bands // len(most) for number in range(len(most))]
+        in_band = [0] * bands
+        for band, amount in zip(band_of, most, strict=True):
+            in_band[band] += amount
         width = self.ended_s / spans
         if not width:
             return [[0.0] * spans for _ in range(bands)]
-        parts = [[0.0] * (spans + 1) for _ in range(bands)]
+        parts = [[0.0] * spans for _ in range(bands)]
         """By band: what the spans have in which a run begins or ends, times seconds."""
-        changes = [[0] * (spans + 1) for _ in range(bands)]
+        changes = [[0] * spans for _ in range(bands)]
         """By band: from which span on how much more is there throughout."""
         runs = self.ledger
         for began, length, number, amount in zip(
-            runs.run_began_s, self.lengths_s, runs.run_node, self.amounts(resource, what), strict=True
+            runs.run_began_s, self.lengths_s, runs.run_node, amounts, strict=True
         ):
-            if not (amount and length):
-                continue
             end, band = began + length, band_of[number]
             first, last = min(int(began / width), spans - 1), min(int(end / width), spans - 1)
             if first == last:
@@ -306,10 +318,10 @@ class Timeline:
             changes[band][last] -= amount
         return [
             [
-                max(0.0, level * width + part) / (most * width) if most else 0.0
-                for level, part in zip(itertools.accumulate(change[:-1]), partly[:-1], strict=True)
+                max(0.0, level * width + part) / (whole * width) if whole else 0.0
+                for level, part in zip(itertools.accumulate(change), partly, strict=True)
             ]
-            for change, partly, most in zip(changes, parts, capacities, strict=True)
+            for change, partly, whole in zip(changes, parts, in_band, strict=True)
         ]
 
 
