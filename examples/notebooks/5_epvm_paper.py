@@ -31,6 +31,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 
+from minorch.simulation import SimulationResult
 from minorch.simulation.intervals import mean_interval
 
 here = (Path(".."), Path("examples"), Path())  # where the example may be, seen from where this runs
@@ -86,8 +87,8 @@ def rises(memory: float, used: float, jobs: int, n: int = 2, limit: int = 4) -> 
 
 
 for memory in (24, 1):
-    for place, used_there, jobs in (("one job, 40 MiB", 40, 1), ("three jobs, 12 MiB", 12, 3)):
-        parts = rises(memory, used_there, jobs)
+    for place, used_there, count in (("one job, 40 MiB", 40, 1), ("three jobs, 12 MiB", 12, 3)):
+        parts = rises(memory, used_there, count)
         print(f"{memory:>2} MiB, {place:18}: memory {parts[0]:.3f} + load {parts[1]:.3f} = {sum(parts):.3f}")
 
 # %% [markdown]
@@ -142,7 +143,7 @@ plt.show()
 # %%
 
 
-def jobs_on(result, node: str) -> tuple[list[float], list[int]]:
+def jobs_on(result: SimulationResult, node: str) -> tuple[list[float], list[int]]:
     """Times, and how many jobs are on a node from then on."""
     changes = sorted(
         change
