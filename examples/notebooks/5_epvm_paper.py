@@ -145,14 +145,14 @@ plt.show()
 
 def jobs_on(result: SimulationResult, node: str) -> tuple[list[float], list[int]]:
     """Times, and how many jobs are on a node from then on."""
-    changes = sorted(
+    changes = [
         change
         for run in result.runs()
-        if run.node == node
+        if run.node == node and run.ended_s is not None
         for change in ((run.began_s, 1), (run.ended_s, -1))
-    )
+    ]
     times, counts = [0.0], [0]
-    for at_s, change in changes:
+    for at_s, change in sorted(changes):
         times.append(at_s)
         counts.append(counts[-1] + change)
     return times, counts
@@ -242,9 +242,9 @@ axes.legend(fontsize=8)
 plt.show()
 
 # %% [markdown]
-# - **Where memory matters, and there is enough for those who look**, E-PVM is far ahead of round-robin, and of
-#   whoever does not know what the job needs. A machine that thrashes is ten times slower, so it keeps its jobs,
-#   so it gets fuller. Those that look at memory hold: E-PVM, and minorch's least loaded.
+# - **Where memory matters, and there is enough for those who look**, E-PVM is far ahead of round-robin, and
+#   of whoever does not know what the job needs. A machine that thrashes is ten times slower, so it keeps its
+#   jobs, so it gets fuller. Those that look at memory hold: E-PVM, and minorch's least loaded.
 # - **Where nobody can keep machines from thrashing**, nobody is good, E-PVM included. The differences are
 #   smaller than the chance in them.
 # - **Where memory does not matter**, E-PVM counts jobs, and so does *fewest jobs*.
