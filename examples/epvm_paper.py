@@ -22,9 +22,16 @@ import msgspec
 
 from minorch import ClusterView, Node, NodeView, Resources, Scheduler, Task, TaskView
 from minorch.schedulers import EPVM, LeastLoaded, RoundRobin
-from minorch.simulation import Arrival, Ending, MemoryThrash, Running, Simulation, SimulationResult
-from minorch.simulation.compare import compare
-from minorch.simulation.criteria import Measure
+from minorch.simulation import (
+    Arrival,
+    Ending,
+    Measure,
+    MemoryThrash,
+    Running,
+    Simulation,
+    SimulationResult,
+    compare,
+)
 from minorch.simulation.intervals import mean_interval
 
 KIB, MIB = 1024, 1024**2
