@@ -30,11 +30,12 @@
 import os
 import random
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import minorch as mo
 from minorch import plot
-from minorch.simulation import Simulation, cell_compaction, compare, load_openb, resampled
+from minorch.simulation import Arrival, Simulation, cell_compaction, compare, load_openb, resampled
 
 PODS, NODES = "openb_pod_list_default.csv", "openb_node_list_all_node.csv"
 
@@ -100,38 +101,51 @@ class KeepWhole(mo.Scheduler):
 
 # %% [markdown]
 # Before you compare, look at one run. A simulation is the real manager with real workers and your real
-# scheduler, in virtual time. The cluster of the trace is far larger than what its pods need at any one
-# time, so we take every sixtieth of its nodes.
+# scheduler, in virtual time.
+#
+# A trace is one sample of what could have happened. `resampled` draws others from it, one for each seed:
+# pods with replacement, and the gaps between their arrivals. The cluster of the trace is far larger than
+# what these pods need at any one time, and where there is room for all, every scheduler is as good as any.
+# So we take every eightieth of its nodes, let pods arrive thirty times as fast, and have none stay for more
+# than half a day.
 
 # %%
-nodes = trace.nodes[::60]
-result = Simulation(
-    nodes=nodes, workload=resampled(trace, tasks=1500, times="gaps"), scheduler=KeepWhole(), seed=0
-).run()
+nodes = trace.nodes[::80]
+sample = resampled(trace, tasks=1500, times="gaps")
+
+
+def hurried(seed: int) -> Iterator[Arrival]:
+    """A sample of the trace in a thirtieth of the time."""
+    for arrival in sample(seed):
+        yield Arrival(arrival.at_s / 30, arrival.job, min(arrival.duration_s, 43_200.0))
+
+
+result = Simulation(nodes=nodes, workload=hurried, scheduler=KeepWhole(), seed=0).run()
 result
 
 # %% [markdown]
 # ## Against all the others
 #
-# A trace is one sample of what could have happened. `resampled` draws others from it, one for each seed:
-# pods with replacement, and the gaps between their arrivals. Each scheduler gets the same samples, so they
-# are compared seed by seed; that is what makes small differences visible.
+# Each scheduler gets the same samples, so they are compared seed by seed; that is what makes small
+# differences visible.
 
 # %%
 others = ["round-robin", "least-loaded", "epvm", "bin-pack", "spread", "random"]
 comparison = compare(
     {"keep-whole": KeepWhole(), **{name: name for name in others}},
-    workload=resampled(trace, tasks=1500, times="gaps"),
+    workload=hurried,
     nodes=nodes,
-    seeds=range(6),
+    seeds=range(8),
     baseline="bin-pack",
 )
 comparison
 
 # %% [markdown]
 # Read the differences, and the words beside them: where it says that a difference is not significant, it
-# may be chance, however large it looks. The intervals are for the differences between pairs, so two bars of
-# the picture may overlap and the difference be certain all the same.
+# may be chance, however large it looks. That is a result, too, and the commonest one: on work like this the
+# choice of strategy matters less than how full the cluster is. More seeds make smaller differences visible.
+# The intervals are for the differences between pairs, so two bars of the picture may overlap and the
+# difference be certain all the same.
 
 # %%
 plot.comparison_bars(comparison, measure="bounded_slowdown_mean")
@@ -142,9 +156,7 @@ plot.comparison_bars(comparison, measure="bounded_slowdown_mean")
 
 # %%
 results = [
-    Simulation(
-        nodes=nodes, workload=resampled(trace, tasks=1500, times="gaps"), scheduler=scheduler, seed=0
-    ).run()
+    Simulation(nodes=nodes, workload=hurried, scheduler=scheduler, seed=0).run()
     for scheduler in (KeepWhole(), "bin-pack", "least-loaded")
 ]
 plot.wait_cdf(results)
