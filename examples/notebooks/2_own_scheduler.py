@@ -158,6 +158,7 @@ comparison
 
 # %%
 comparison_bars(comparison, "bounded_slowdown_mean")
+
 # %% [markdown]
 # A slowdown of 1 is a task that never waited and had its data at hand. Who knows nothing of data sends
 # two tasks in three the wrong way, even if the load is spread as evenly as can be. Of those that do know,
