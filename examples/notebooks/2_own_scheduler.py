@@ -19,8 +19,8 @@
 # out of it, tries that on a cluster that does not exist, compares it with what is built in, and then runs
 # **the same object, unchanged**, on real containers.
 #
-# It takes about a minute. You need `pip install "minorch[plot,compare,testing]"`, and for the last part a
-# Docker Engine.
+# It takes about a minute. You need `pip install "minorch[lab,testing]"`, and for the last part a Docker
+# Engine.
 
 # %%
 # needs: docker

@@ -16,7 +16,7 @@
 #
 # Programs crash, machines vanish, cables are pulled. An orchestrator is what you have so that this is not
 # your problem at three in the morning. So break one: first a real one on this machine, process by
-# process; then a simulated one with twenty nodes, where a bad month passes in a second.
+# process; then a simulated one with twenty nodes, where hours pass in a blink.
 #
 # What may be expected of it is written down. These are the promises this notebook puts to the test, in
 # the words of *Reliability* in the documentation:

@@ -8,7 +8,14 @@ wrong.
 from minorch.simulation.agenda import Agenda, Clock
 from minorch.simulation.arrivals import Arrival, Workload
 from minorch.simulation.cluster import ManagerProcess, SimulatedCluster, WorkerProcess
+from minorch.simulation.compaction import Compaction, cell_compaction
+from minorch.simulation.compare import compare
+from minorch.simulation.comparison import ComparedRun, Comparison, Row
 from minorch.simulation.conditions import Commit, Conditions, Fate, Outcome
+from minorch.simulation.conservation import check
+from minorch.simulation.contrasts import Difference, Verdict
+from minorch.simulation.criteria import MEASURES, Measure
+from minorch.simulation.determinism import check_deterministic
 from minorch.simulation.distributions import (
     Distribution,
     between,
@@ -21,8 +28,10 @@ from minorch.simulation.distributions import (
 )
 from minorch.simulation.engine import Run, SimulatedEngine
 from minorch.simulation.faults import Faults
+from minorch.simulation.fragmentation import Fragmentation
 from minorch.simulation.generators import bursts, diurnal, poisson, services, varying
 from minorch.simulation.ledger import Ending, Ledger, RunRecord, SimulatedTask
+from minorch.simulation.measures import Makespan, Outcomes, Percentiles
 from minorch.simulation.merging import merged
 from minorch.simulation.models import CpuSharing, FixedDuration, MemoryThrash, Model, Running
 from minorch.simulation.nodes import load_nodes, mixed, uniform
@@ -30,6 +39,7 @@ from minorch.simulation.observer import Observer
 from minorch.simulation.resampling import resampled
 from minorch.simulation.result import Fault, SimulationResult
 from minorch.simulation.simulation import Simulation
+from minorch.simulation.summary import Summary
 from minorch.simulation.traces import (
     Recording,
     Trace,
@@ -42,42 +52,63 @@ from minorch.simulation.traces import (
     load_swf,
     save_events,
 )
+from minorch.simulation.usage import ResourceUse, Series, Timeline
 
 __all__ = [
+    "MEASURES",
     "Agenda",
     "Arrival",
     "Clock",
     "Commit",
+    "Compaction",
+    "ComparedRun",
+    "Comparison",
     "Conditions",
     "CpuSharing",
+    "Difference",
     "Distribution",
     "Ending",
     "Fate",
     "Fault",
     "Faults",
     "FixedDuration",
+    "Fragmentation",
     "Ledger",
+    "Makespan",
+    "Measure",
     "ManagerProcess",
     "MemoryThrash",
     "Model",
     "Observer",
     "Outcome",
+    "Outcomes",
+    "Percentiles",
     "Recording",
+    "ResourceUse",
     "Run",
     "RunRecord",
+    "Row",
     "Running",
+    "Series",
     "SimulatedCluster",
     "SimulatedEngine",
     "SimulatedTask",
     "Simulation",
     "SimulationResult",
+    "Summary",
+    "Timeline",
     "Trace",
+    "Verdict",
     "WorkerProcess",
     "Workload",
     "between",
     "bounded_pareto",
     "bursts",
+    "cell_compaction",
+    "check",
+    "check_deterministic",
     "choice",
+    "compare",
     "constant",
     "demands",
     "diurnal",
