@@ -49,31 +49,16 @@ def made_up(folder: Path) -> Path:
             rows.writerow([f"node-{number}", *size, gpus, "V100" if gpus else ""])
     with (folder / PODS).open("w", newline="") as file:
         rows = csv.writer(file)
-        rows.writerow(
-            "name,cpu_milli,memory_mib,num_gpu,gpu_milli,gpu_spec,qos,pod_phase,creation_time".split(",")
-            + ["deletion_time", "scheduled_time"]
-        )
+        rows.writerow("name,cpu_milli,memory_mib,num_gpu,gpu_milli,gpu_spec,qos,pod_phase,creation_time".split(",")
+                      + ["deletion_time", "scheduled_time"])
         at = 0
         for number in range(3000):
             at += int(dice.expovariate(1 / 3000))
             gpus = dice.choices([0, 1, 2, 4, 8], [15, 70, 5, 5, 5])[0]
             share = dice.choice([300, 460, 500, 810, 1000]) if gpus == 1 else 1000 if gpus else 0
             ends = at + int(dice.lognormvariate(8, 1.7))
-            rows.writerow(
-                [
-                    f"pod-{number}",
-                    6000 * max(1, gpus),
-                    16384 * max(1, gpus),
-                    gpus,
-                    share,
-                    "",
-                    "LS",
-                    "Running",
-                    at,
-                    ends,
-                    at,
-                ]
-            )
+            rows.writerow([f"pod-{number}", 6000 * max(1, gpus), 16384 * max(1, gpus), gpus, share, "", "LS", "Running",
+                           at, ends, at])
     return folder
 
 
@@ -81,9 +66,7 @@ def openb() -> Path:
     """The directory of the trace."""
     places = [Path(os.environ["OPENB"])] if "OPENB" in os.environ else []
     places += [parent / "shared" / "data" for parent in Path.cwd().parents]
-    return next((place for place in places if (place / PODS).is_file()), None) or made_up(
-        Path(tempfile.mkdtemp())
-    )
+    return next((place for place in places if (place / PODS).is_file()), None) or made_up(Path(tempfile.mkdtemp()))
 
 
 data = openb()
@@ -99,7 +82,6 @@ for arrival in trace.first(3):
 # `cost` is asked what it would cost to place a task on a node. The lowest wins. You only see nodes that could take the task.
 # This one keeps whole GPUs whole: a task without a GPU goes where there are none, and among the rest the node wins on which
 # the least is left over.
-
 
 # %%
 class KeepWhole(mo.Scheduler):
@@ -173,11 +155,7 @@ plot.utilisation_heatmap(results[0], resource="gpu")
 # away until the work no longer fits? That is *cell compaction*. Lower is better.
 
 # %%
-for name, scheduler in {
-    "keep-whole": KeepWhole(),
-    "bin-pack": "bin-pack",
-    "least-loaded": "least-loaded",
-}.items():
+for name, scheduler in {"keep-whole": KeepWhole(), "bin-pack": "bin-pack", "least-loaded": "least-loaded"}.items():
     print(f"{name:13}", cell_compaction(results[0], nodes, scheduler, seeds=range(5)))
 
 # %% [markdown]
@@ -189,8 +167,6 @@ for name, scheduler in {
 # %%
 plan_nodes = [mo.Node("plain"), mo.Node("gpus", capacity=mo.Resources(cpu=0.5, memory="256MiB", gpu=2))]
 with mo.Cluster(plan_nodes, runtime="process", scheduler=KeepWhole()) as cluster:
-    job = cluster.submit(
-        mo.Job("small", [mo.Task("no-gpu", command=["true"], resources=mo.Resources(cpu=0.1))])
-    )
+    job = cluster.submit(mo.Job("small", [mo.Task("no-gpu", command=["true"], resources=mo.Resources(cpu=0.1))]))
     job.result(timeout=60)
     print(job.tasks["no-gpu"].node)
