@@ -213,7 +213,7 @@ simulation.explain("secret/secret[2]")
 # project pytest runs it; here a loop will do.
 
 # %%
-from minorch.testing.scheduler_contract import SchedulerContract  # noqa: E402  it needs pytest and hypothesis
+from minorch.testing.scheduler_contract import SchedulerContract  # needs pytest and hypothesis
 
 
 def broken_rules(scheduler: mo.Scheduler) -> list[str]:
