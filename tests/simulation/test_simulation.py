@@ -13,7 +13,10 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 import minorch as mo
+from minorch.schedulers import RandomChoice
+from minorch.scheduling import make_plan
 from minorch.simulation import Arrival, CpuSharing, Ending, Faults, MemoryThrash, Model, Simulation
+from minorch.testing import builders
 
 ONE = mo.Resources(cpu=1, memory="1GiB")
 
@@ -140,6 +143,16 @@ def test_progress_is_told():
 
     Simulation(nodes=nodes(1), workload=[(0.0, job(n), 1.0) for n in range(3)]).run(progress=Told())
     assert told[-1] == (3, 3)
+
+
+def test_a_strategy_draws_what_it_would_in_a_cluster_with_that_seed():
+    for seed in (0, 1, 7):
+        view = builders.cluster((builders.node(f"n{number}", cpu=8) for number in range(5)), seed=seed)
+        work = [[builders.task(f"t-{number}", cpu=1, order=number) for number in range(20)]]
+        drawn = [placement.node for placement in make_plan(view, work, RandomChoice()).placements]
+        workload = [(0.0, task(completions=20), 1.0)]
+        result = Simulation(nodes=nodes(5, cpu=8), workload=workload, scheduler="random", seed=seed).run()
+        assert [one.node for one in result.records()] == drawn
 
 
 def test_a_strategy_that_does_not_decide_the_same_twice_is_found():
