@@ -114,6 +114,14 @@ def examples(session: nox.Session) -> None:
 
 
 @nox.session(download_python="never")
+def notebooks(session: nox.Session) -> None:
+    """Run every notebook, without network, and see that none leaves anything behind."""
+    install(session, "notebooks")
+    trace = Path("..", "shared", "data").resolve()
+    session.run("python", "tools/notebooks.py", *session.posargs, env={"OPENB": str(trace)})
+
+
+@nox.session(download_python="never")
 def pictures(session: nox.Session) -> None:
     """Make pictures of what notebooks and plots show: ``pictures -- DIRECTORY``; needs Chromium."""
     install(session, "pictures")

@@ -10,7 +10,8 @@ from benchmarks import simulation
 
 
 def test_it_tells_rates_growth_and_a_day(capsys: pytest.CaptureFixture[str]):
-    simulation.main("--nodes 10 --tasks 60 --growth 100 --day 40 --rounds 1 --json".split())
+    options = "--nodes 10 --tasks 60 --growth 100 --day 40 --rounds 1 --json"
+    simulation.main(options.split())
     report = json.loads(capsys.readouterr().out)
     assert [row["what"] for row in report["rows"]] == ["nodes", "nodes", "growth", "growth", "day", "day"]
     assert all(row["tasks/s"] > 0 and row["peak MiB"] > 10 for row in report["rows"])
