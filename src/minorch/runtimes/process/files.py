@@ -34,8 +34,8 @@ from typing import Final
 
 import msgspec
 
-from minorch.contracts import Owner
-from minorch.errors import UsageError
+from minorch.contracts import Maker, Owner
+from minorch.errors import SpecError, UsageError
 from minorch.ids import RunKey, check_id, check_name
 
 __all__ = ["Record", "Root", "RunFiles", "default_root"]
@@ -61,6 +61,9 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     workdir: str
     ports: Mapping[str, str] = {}
     supervised: bool = False
+    job: str = ""
+    task: str = ""
+    maker: Maker | None = None
 
 
 class WrittenExit(msgspec.Struct, frozen=True):
@@ -147,6 +150,18 @@ class RunFiles:
                     record = found if found.run == self.name else record
         return record, ended
 
+    def last_maker(self) -> Maker | None:
+        """Who made the latest run that was recorded here, whichever that was."""
+        try:
+            with open(os.open(self.record, os.O_RDONLY | _FLAGS), "rb") as file:
+                lines = file.read(1 << 20).split(b"\n")
+        except OSError:
+            return None
+        for line in reversed(lines[:-1]):
+            with contextlib.suppress(msgspec.DecodeError):
+                return _decode_record(line).maker
+        return None
+
 
 def write_line(fd: int, line: Record | str) -> None:
     """Write a line to an open record, in one piece, so that no reader sees a part of it for long.
@@ -213,6 +228,20 @@ class Root:
             for name in sorted(os.listdir(parent)):
                 if match := _RUN.match(name):
                     yield RunKey(match[1], int(match[2]), int(match[3])), RunFiles(parent, name)
+
+    def owners(self) -> Iterator[Owner]:
+        """Everybody who has a directory here, in the order of their names."""
+        for cluster in sorted(_directories(self.path)):
+            for node in sorted(_directories(f"{self.path}/{cluster}")):
+                with contextlib.suppress(SpecError):  # a directory that is not ours
+                    yield Owner(check_id(cluster, "cluster"), check_name(node, "node"))
+
+    def spares(self, owner: Owner) -> Iterator[RunFiles]:
+        """The directories of *owner* that wait for a run to serve."""
+        parent = self._owner_path(owner)
+        for name in sorted(_directories(parent)):
+            if name.startswith(_SPARE):
+                yield RunFiles(parent, name)
 
     def claim(self, owner: Owner, files: RunFiles) -> None:
         """Make all files of a run, unless somebody has.
@@ -292,12 +321,23 @@ class Root:
             owners, self._paths = list(self._paths.values()), {}
             self._spare.clear()
         for path in owners:
-            with contextlib.suppress(OSError):
-                for name in os.listdir(path):
-                    if name.startswith(_SPARE):  # ours, of a process that crashed, or of one that lives
-                        self._tidy_away(path, name)
-                os.rmdir(path)
-                os.rmdir(os.path.dirname(path))
+            self._tidy_owner(path)
+
+    def discard(self, owner: Owner) -> None:
+        """Remove the directories of an owner that holds no run."""
+        path = self._owner_path(owner)
+        with self._lock:
+            self._paths.pop(owner, None)
+            self._spare.pop(path, None)
+        self._tidy_owner(path)
+
+    def _tidy_owner(self, path: str) -> None:
+        with contextlib.suppress(OSError):
+            for name in os.listdir(path):
+                if name.startswith(_SPARE):  # ours, of a process that crashed, or of one that lives
+                    self._tidy_away(path, name)
+            os.rmdir(path)
+            os.rmdir(os.path.dirname(path))
 
     def _tidy_away(self, parent: str, name: str) -> None:
         """Remove a directory, under a new name: nobody may make a run of it half-way."""
