@@ -52,7 +52,7 @@ def warn_of_others(cluster: Cluster) -> None:
     ]
     if others:
         _log.warning(
-            "%d older cluster%s of this notebook still open: if this cell was run again, close what it made "
+            "%d older cluster%s still open in this notebook: if a cell was run again, close what it made "
             "before: for old in minorch.open_clusters()[:-1]: old.close()",
             len(others),
             " is" if len(others) == 1 else "s are",

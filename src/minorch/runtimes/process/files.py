@@ -28,7 +28,7 @@ import signal
 import stat
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -225,23 +225,23 @@ class Root:
         """Every run of *owner*, in the order of their names."""
         parent = self._owner_path(owner)
         with contextlib.suppress(FileNotFoundError):
-            for name in sorted(os.listdir(parent)):
-                if match := _RUN.match(name):
-                    yield RunKey(match[1], int(match[2]), int(match[3])), RunFiles(parent, name)
+            yield from _runs_in(parent, sorted(os.listdir(parent)))
 
-    def owners(self) -> Iterator[Owner]:
-        """Everybody who has a directory here, in the order of their names."""
+    def everything(self) -> Iterator[tuple[Owner, Sequence[tuple[RunKey, RunFiles]], Sequence[RunFiles]]]:
+        """Everybody who has a directory here, with their runs, and the directories that wait to serve one.
+
+        They may be others' and in use, so they are not taken note of: :meth:`tidy` does not go there.
+        """
         for cluster in sorted(_directories(self.path)):
             for node in sorted(_directories(f"{self.path}/{cluster}")):
-                with contextlib.suppress(SpecError):  # a directory that is not ours
-                    yield Owner(check_id(cluster, "cluster"), check_name(node, "node"))
-
-    def spares(self, owner: Owner) -> Iterator[RunFiles]:
-        """The directories of *owner* that wait for a run to serve."""
-        parent = self._owner_path(owner)
-        for name in sorted(_directories(parent)):
-            if name.startswith(_SPARE):
-                yield RunFiles(parent, name)
+                try:
+                    owner = Owner(check_id(cluster, "cluster"), check_name(node, "node"))
+                except SpecError:  # a directory that is not ours
+                    continue
+                parent = f"{self.path}/{cluster}/{node}"
+                names = sorted(_directories(parent))
+                spares = [RunFiles(parent, name) for name in names if name.startswith(_SPARE)]
+                yield owner, [*_runs_in(parent, names)], spares
 
     def claim(self, owner: Owner, files: RunFiles) -> None:
         """Make all files of a run, unless somebody has.
@@ -398,6 +398,12 @@ def _checked_name(key: RunKey) -> str:
     if not _RUN.match(key.name):
         raise UsageError(f"{key!r:.120} does not name a run")
     return key.name
+
+
+def _runs_in(parent: str, names: Iterable[str]) -> Iterator[tuple[RunKey, RunFiles]]:
+    for name in names:
+        if match := _RUN.match(name):
+            yield RunKey(match[1], int(match[2]), int(match[3])), RunFiles(parent, name)
 
 
 def _directories(path: str) -> list[str]:

@@ -292,11 +292,11 @@ class ProcessRuntime:
         """Return what lies below the root, of every owner. No run is adopted by it."""
         self._check_open()
         found: list[Made] = []
-        for owner in self._root.owners():
-            runs = [_made(owner, key, files) for key, files in self._root.runs(owner)]
-            if not runs and (spares := [*self._root.spares(owner)]):
-                runs = [_put_aside(owner, spares)]
-            found += filter(None, runs)
+        for owner, runs, spares in self._root.everything():
+            made = [_made(owner, key, files) for key, files in runs]
+            if not runs and spares:
+                made = [_put_aside(owner, spares)]
+            found += filter(None, made)
         return found
 
     def discard(self, owner: Owner) -> None:
