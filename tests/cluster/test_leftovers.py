@@ -17,7 +17,7 @@ import pytest
 from msgspec.structs import replace
 
 import minorch as mo
-from minorch.drivers import Fate, Presence, fate_of, open_clusters, this_process
+from minorch.drivers import Life, Presence, life_of, open_clusters, this_process
 from minorch.runtimes.process import ProcessRuntime
 from tests.cluster.fakes import FakeRuntime
 from tests.cluster.mortal_cluster import ROOT, mortal
@@ -136,7 +136,7 @@ def test_the_next_cluster_says_so_in_one_line_and_touches_nothing(
         with mo.Cluster(runtime="process") as cluster:
             lines = [line for line in warnings_of().splitlines() if "cluster.leftovers" in line]
             assert len(lines) == 1
-            assert lines[0].startswith("2 runs are left of clusters whose process is gone")
+            assert lines[0].startswith("clusters whose process is gone left 2 behind")
             cluster.submit(mo.Task("mine", command=["true"])).result(30)
             assert len(cluster.leftovers) == 2, "its own runs are none"
             assert not gone(dead.handle)
@@ -233,22 +233,22 @@ def test_a_run_that_is_about_to_be_recorded_is_not_listed(tmp_path: Path):
 
 
 def test_this_process_lives_and_one_that_had_its_pid_before_is_dead():
-    assert fate_of(ME) is Fate.LIVES
-    assert fate_of(DEAD) is Fate.DEAD
-    assert fate_of(replace(ME, pid=2**22 + 1)) is Fate.DEAD
+    assert life_of(ME) is Life.LIVES
+    assert life_of(DEAD) is Life.DEAD
+    assert life_of(replace(ME, pid=2**22 + 1)) is Life.DEAD
 
 
 def test_another_users_process_is_left_alone_dead_or_alive(strewn: Strewn):
-    assert fate_of(replace(DEAD, user=ME.user + 1)) is Fate.FOREIGN
+    assert life_of(replace(DEAD, user=ME.user + 1)) is Life.FOREIGN
     strewn.lay(replace(DEAD, user=ME.user + 1))
     assert verdicts(strewn) == []
 
 
 def test_of_another_host_and_of_other_namespaces_nothing_is_known():
     boot, *namespaces = ME.host.split("/")
-    assert fate_of(ELSEWHERE) is Fate.UNKNOWN
-    assert fate_of(replace(DEAD, host="/".join([boot, *namespaces[:-1], "7"]))) is Fate.UNKNOWN
-    assert fate_of(replace(DEAD, birth="")) is Fate.UNKNOWN
+    assert life_of(ELSEWHERE) is Life.UNKNOWN
+    assert life_of(replace(DEAD, host="/".join([boot, *namespaces[:-1], "7"]))) is Life.UNKNOWN
+    assert life_of(replace(DEAD, birth="")) is Life.UNKNOWN
 
 
 def test_after_a_reboot_of_the_same_machine_everything_from_before_is_dead(monkeypatch: pytest.MonkeyPatch):
@@ -256,11 +256,11 @@ def test_after_a_reboot_of_the_same_machine_everything_from_before_is_dead(monke
 
     monkeypatch.setattr(makers, "_machine", lambda: "this one")
     before = replace(ME, host="/".join(["another boot", *ME.host.split("/")[1:]]), machine="this one")
-    assert fate_of(before) is Fate.DEAD
-    assert fate_of(replace(before, user=ME.user + 1)) is Fate.FOREIGN
-    assert fate_of(replace(before, machine="that one")) is Fate.UNKNOWN
-    assert fate_of(replace(before, machine="")) is Fate.UNKNOWN
-    assert fate_of(replace(ME, host=f"{ME.host}7", machine="this one")) is Fate.UNKNOWN, "the same boot"
+    assert life_of(before) is Life.DEAD
+    assert life_of(replace(before, user=ME.user + 1)) is Life.FOREIGN
+    assert life_of(replace(before, machine="that one")) is Life.UNKNOWN
+    assert life_of(replace(before, machine="")) is Life.UNKNOWN
+    assert life_of(replace(ME, host=f"{ME.host}7", machine="this one")) is Life.UNKNOWN, "the same boot"
 
 
 @pytest.mark.parametrize(

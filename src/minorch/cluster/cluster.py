@@ -178,10 +178,9 @@ class Cluster:
             return
         if dead:
             _log.warning(
-                "%d run%s of clusters whose process is gone: cluster.leftovers shows what is left over, "
+                "clusters whose process is gone left %d behind: cluster.leftovers shows what, and "
                 "cluster.leftovers.clean() removes it",
                 len(dead),
-                " is left" if len(dead) == 1 else "s are left",
             )
 
     def _await_nodes(self) -> None:

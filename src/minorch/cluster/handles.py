@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from minorch.cluster.opened import in_notebook
 from minorch.cluster.tables import text_table
 from minorch.errors import ClusterClosed, JobFailed, MinorchError, NotFound, RuntimeFault, did_you_mean
 from minorch.ids import RunKey
@@ -19,6 +20,8 @@ from minorch.state.views import job_view, names_view, task_view
 from minorch.states import JobState, Reason, TaskState
 
 if TYPE_CHECKING:
+    import asyncio
+
     from minorch.contracts import Runtime
     from minorch.drivers import ManagerDriver
 
@@ -31,6 +34,7 @@ _EVIDENCE_WIDTH = 500
 """The end of a line, which may be of any length. Far less than is read: a secret cut in two is not shown."""
 _EVIDENCE_BYTES = 256 * 1024
 _NAMES_SHOWN = 30
+_WAKE_S = 0.5
 
 
 class _Handle(Protocol):
@@ -253,6 +257,21 @@ class TaskHandle:
         return task_view(info, self.history, self._access.manager.ask(lambda manager, now: now))
 
 
+def _keep_awake(loop: asyncio.AbstractEventLoop) -> Callable[[], None]:
+    """Wake a loop now and then, until what is returned is called.
+
+    A kernel puts the interrupt of a cell that awaits into its loop, and does not wake it.
+    """
+    timer: asyncio.TimerHandle
+
+    def again() -> None:
+        nonlocal timer
+        timer = loop.call_later(_WAKE_S, again)
+
+    again()
+    return lambda: timer.cancel()
+
+
 class JobHandle:
     """A submitted job, as it stands each time it is asked.
 
@@ -381,10 +400,13 @@ class JobHandle:
         loop = asyncio.get_running_loop()
         over = asyncio.Event()
         end = self._when_over(lambda: loop.call_soon_threadsafe(over.set))
+        let_sleep = _keep_awake(loop) if in_notebook() else None
         try:
             yield from over.wait().__await__()
         finally:
             end()
+            if let_sleep is not None:
+                let_sleep()
         return self._final_state()
 
     def _final_state(self) -> JobState:

@@ -19,7 +19,7 @@ from minorch.builtins import default_registry
 from minorch.cluster.setup import Chosen
 from minorch.cluster.tables import text_table
 from minorch.contracts import FindsLeftovers, Made, Owner, RunPhase, Runtime
-from minorch.drivers import Fate, fate_of, open_clusters
+from minorch.drivers import Life, life_of, open_clusters
 from minorch.errors import RuntimeFault, UsageError
 from minorch.ids import RunKey
 from minorch.markup import badge, note, table, view
@@ -292,13 +292,13 @@ def _judged(runtime: str, listed: Sequence[Made], but: frozenset[str]) -> list[L
 def _judge(cluster_id: str, runs: Sequence[Made], shown: frozenset[str] | None) -> tuple[Verdict, str] | None:
     """What became of a cluster, and why that is thought; None: it lives, or is somebody else's."""
     makers = list(dict.fromkeys(made.maker for made in runs if made.maker is not None))
-    fates = [fate_of(maker) for maker in makers]
-    if Fate.LIVES in fates or Fate.FOREIGN in fates or cluster_id in (shown or ()):
+    lives = [life_of(maker) for maker in makers]
+    if Life.LIVES in lives or Life.FOREIGN in lives or cluster_id in (shown or ()):
         return None
     if not makers:
         return "unknown", "it does not say who made it"
-    if Fate.UNKNOWN in fates:
-        pid = makers[fates.index(Fate.UNKNOWN)].pid
+    if Life.UNKNOWN in lives:
+        pid = makers[lives.index(Life.UNKNOWN)].pid
         return "unknown", f"process {pid} of another machine or container made it"
     gone = f"process {makers[-1].pid} that made it is gone"
     if not any(maker.durable for maker in makers):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from minorch.cluster.cluster import Cluster
 
-__all__ = ["open_clusters", "remember", "warn_of_others"]
+__all__ = ["in_notebook", "open_clusters", "remember", "warn_of_others"]
 
 _log = logging.getLogger("minorch")
 _numbers: Final[Iterator[int]] = itertools.count()
@@ -43,7 +43,7 @@ def remember(cluster: Cluster) -> None:
 
 def warn_of_others(cluster: Cluster) -> None:
     """In a notebook, say that an older cluster is open on the same runtime, unless either is in a block."""
-    if cluster.in_block or not _in_notebook():
+    if cluster.in_block or not in_notebook():
         return
     others = [
         other
@@ -59,7 +59,7 @@ def warn_of_others(cluster: Cluster) -> None:
         )
 
 
-def _in_notebook() -> bool:
+def in_notebook() -> bool:
     """Whether this is an interactive IPython, which nobody need have installed."""
     module = sys.modules.get("IPython")
     get = getattr(module, "get_ipython", None)

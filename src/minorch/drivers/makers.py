@@ -18,7 +18,7 @@ from typing import Final
 
 from minorch.contracts import Maker
 
-__all__ = ["Fate", "fate_of", "this_process"]
+__all__ = ["Life", "life_of", "this_process"]
 
 _NAMESPACES: Final = ("pid", "time", "net")
 """Those that pids, times of start and the sign of :class:`~minorch.drivers.presence.Presence` belong to."""
@@ -26,7 +26,7 @@ _FIRST_PID_NAMESPACE: Final = 4026531836
 """The number that the kernel gives to the one that it begins with (PROC_PID_INIT_INO)."""
 
 
-class Fate(enum.Enum):
+class Life(enum.Enum):
     """What became of a process."""
 
     LIVES = "lives"
@@ -50,20 +50,20 @@ def this_process(*, durable: bool) -> Maker:
     )
 
 
-def fate_of(maker: Maker) -> Fate:
+def life_of(maker: Maker) -> Life:
     """Find out what became of a process."""
     from minorch.runtimes.process import processes
 
     if maker.host != _host():
         same_machine = bool(maker.machine) and maker.machine == _machine()
         if not same_machine or _boot(maker.host) == _boot(_host()):
-            return Fate.UNKNOWN
-        return Fate.DEAD if maker.user == os.getuid() else Fate.FOREIGN
+            return Life.UNKNOWN
+        return Life.DEAD if maker.user == os.getuid() else Life.FOREIGN
     if maker.user != os.getuid():
-        return Fate.FOREIGN
+        return Life.FOREIGN
     if not maker.birth:
-        return Fate.UNKNOWN
-    return Fate.LIVES if processes.lives(maker.pid, maker.birth) else Fate.DEAD
+        return Life.UNKNOWN
+    return Life.LIVES if processes.lives(maker.pid, maker.birth) else Life.DEAD
 
 
 def _boot(host: str) -> str:
