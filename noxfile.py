@@ -39,6 +39,7 @@ GATE_PYTHON = next((python for python in PYTHONS if usable(python)), PYTHONS[0])
 CORE = [
     "errors.py",
     "ids.py",
+    "markup/*",
     "states.py",
     "resources.py",
     "messages.py",
@@ -110,6 +111,13 @@ def examples(session: nox.Session) -> None:
     """Run every example, and see that none leaves a container behind."""
     install(session)
     session.run("python", "tools/examples.py", *session.posargs)
+
+
+@nox.session(download_python="never")
+def pictures(session: nox.Session) -> None:
+    """Make pictures of what notebooks and plots show: ``pictures -- DIRECTORY``; needs Chromium."""
+    install(session, "pictures")
+    session.run("python", "tools/pictures.py", *(session.posargs or ["docs/_build/pictures"]))
 
 
 @nox.session(download_python="never")

@@ -32,6 +32,7 @@ __all__ = [
     "StoreError",
     "StoreLocked",
     "StoreVersionError",
+    "TraceError",
     "UnknownPlugin",
     "UnschedulableError",
     "UsageError",
@@ -96,6 +97,25 @@ class SpecError(UsageError):
 
     def __reduce__(self) -> tuple[object, ...]:  # an exception is pickled by its message alone
         return (type(self), (self.problem, self.path), self.__dict__)
+
+
+class TraceError(UsageError):
+    """A file with a trace, or with nodes for a simulation, is not what it should be.
+
+    Attributes:
+        file: which file.
+        line: which line of it, from 1, or which row of a database; None: it is about the whole file.
+        problem: what is wrong there, without the place.
+    """
+
+    def __init__(self, problem: str, file: str, line: int | None = None) -> None:
+        super().__init__(f"{file}{'' if line is None else f', line {line}'}: {problem}")
+        self.problem = problem
+        self.file = file
+        self.line = line
+
+    def __reduce__(self) -> tuple[object, ...]:  # as that of SpecError
+        return (type(self), (self.problem, self.file, self.line), self.__dict__)
 
 
 class UnschedulableError(UsageError):

@@ -19,14 +19,15 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("state",),
     ("decisions", "scheduling"),
     ("plugins",),
-    ("manager", "runtimes.*", "schedulers.*", "stores.*", "worker"),
-    ("builtins", "cluster", "drivers", "notebook", "simulation", "testing"),
+    ("manager", "progress", "runtimes.*", "schedulers.*", "stores.*", "worker"),
+    ("builtins", "cluster", "drivers", "notebook", "plot", "simulation", "testing"),
 )
 """Bottom to top. ``x.*`` means that each module directly in the package ``x`` is a unit of its own."""
 
 ASIDE: dict[tuple[str, str], str] = {
     ("cluster", "builtins"): "a cluster offers the built-in plugins unless it is given a registry",
     ("simulation", "builtins"): "so does a simulation",
+    ("plot", "simulation"): "plots show results of simulations",
     ("cluster", "drivers"): "a cluster is a manager, its workers and a driver wired together",
 }
 """Imports within one layer that are allowed all the same, and why."""
@@ -45,7 +46,7 @@ IO_MODULES = frozenset(
 TYPES_ONLY = frozenset({"random"})
 """May be imported under ``if TYPE_CHECKING``: the core takes a ``random.Random`` as an argument."""
 
-MAY_DO_IO = ("runtimes", "stores", *LAYERS[-1])
+MAY_DO_IO = ("progress", "runtimes", "stores", *LAYERS[-1])
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -32,7 +32,14 @@ def test_every_error_says_whose_fault_it_is(kind: type[MinorchError]):
 
 def test_what_the_caller_did_wrong_can_be_caught_as_a_value_error():
     assert issubclass(UsageError, ValueError)
-    for kind in (SpecError, NotFound, errors.ClusterClosed, errors.UnknownPlugin, errors.UnschedulableError):
+    for kind in (
+        SpecError,
+        NotFound,
+        errors.ClusterClosed,
+        errors.TraceError,
+        errors.UnknownPlugin,
+        errors.UnschedulableError,
+    ):
         assert issubclass(kind, UsageError)
 
 
@@ -40,6 +47,7 @@ def test_what_the_caller_did_wrong_can_be_caught_as_a_value_error():
     "error",
     [
         SpecError("too much", "$.cpu"),
+        errors.TraceError("no number", "jobs.swf", 7),
         JobFailed("train", "FAILED", ("a: exited 1", "b: oom")),
         StartFailed("no such image", reason="image_not_found", exit_code=125),
         PolicyError("no host mounts here"),

@@ -81,6 +81,12 @@ def test_a_task_that_fails_is_tried_again_as_its_job_says():
     assert one.reason is mo.Reason.EXITED
 
 
+def test_each_task_ends_as_was_told_of_it():
+    work = mo.Job("some", [task("a", completions=2), task("b")])
+    result = Simulation(nodes=nodes(2), workload=[Arrival(0.0, work, 1.0, None, {"a": [0, 3], "b": 0})]).run()
+    assert [one.ending for one in result.records()] == [Ending.COMPLETED, Ending.FAILED, Ending.COMPLETED]
+
+
 def test_what_no_node_could_hold_is_refused_and_told():
     result = Simulation(
         nodes=nodes(2), workload=[(0.0, task("huge", resources=mo.Resources(cpu=64)), 1.0)]
@@ -233,11 +239,13 @@ def test_stragglers_are_the_same_for_every_scheduler():
         ([(-1.0, job(1), 1.0)], "arrival 0: at_s=-1.0: an arrival is so many seconds"),
         ([(0.0, "job", 1.0)], "arrival 0: a Job or a Task arrives, not 'job'"),
         ([(0.0, job(1), "1")], "arrival 0: '1' is no duration in seconds"),
+        ([(0.0, job(1), 1.0, None, {"t": ["0"]})], "arrival 0: '0' is no exit code"),
+        ([(0.0, job(1), 1.0, None, {"u": 0})], 'tells exit codes, and not that of task "t"'),
         (["job"], "arrival 0 is 'job'; write Arrival"),
         (7, "a workload is an iterable of arrivals, not 7"),
         ([(0.0, job(1), 9.0), (1.0, job(1), 1.0)], 'arrival 1, job "job-1": a job called "job-1" is'),
         ([(0.0, job(1, completions=2), [1.0])], 'durations of 1 instances of "t", and none of instance 1'),
-        ([(0.0, job(1), {"u": 1.0})], 'does not tell how long task "t" runs'),
+        ([(0.0, job(1), {"u": 1.0})], 'tells durations, and not that of task "t"'),
     ],
 )
 def test_a_workload_that_makes_no_sense_is_told(workload, words: str):

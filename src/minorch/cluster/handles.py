@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import threading
+import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -13,6 +16,7 @@ from minorch.errors import ClusterClosed, JobFailed, MinorchError, NotFound, Run
 from minorch.ids import RunKey
 from minorch.markup import note, view
 from minorch.model import TaskStats, redact
+from minorch.progress import Progress, ProgressLike, show_progress
 from minorch.state.events import Event
 from minorch.state.pictures import AttemptInfo, JobInfo, TaskInfo
 from minorch.state.rows import task_rows
@@ -33,6 +37,8 @@ _EVIDENCE_LINES = 5
 _EVIDENCE_WIDTH = 500
 """The end of a line, which may be of any length. Far less than is read: a secret cut in two is not shown."""
 _EVIDENCE_BYTES = 256 * 1024
+_LOOK_EVERY_S = 0.25
+"""Somebody who watches a bar sees no more."""
 _NAMES_SHOWN = 30
 _WAKE_S = 0.5
 
@@ -374,25 +380,53 @@ class JobHandle:
         except NotFound:  # forgotten, so it was over
             return 0
 
-    def wait(self, timeout: float | None = None) -> JobState:
+    def wait(self, timeout: float | None = None, *, progress: ProgressLike = None) -> JobState:
         """Wait until it is over, and return the state it ended in.
+
+        An interrupt ends the waiting, not the job.
 
         Args:
             timeout: for how many seconds at most; None: as long as it takes.
+            progress: True: a bar that shows how many of its tasks are over (``pip install
+                "minorch[progress]"``); None: one after a second, if somebody watches; False: none.
 
         Raises:
             TimeoutError: it was not over in time. It goes on.
             ClusterClosed: the cluster was closed before it was over.
-            UsageError: an observer of events waits, and would wait for itself.
+            UsageError: an observer of events waits, and would wait for itself; or a bar was asked for, and
+                what draws it is not installed.
         """
         over = threading.Event()
-        end = self._when_over(over.set)
+        with show_progress(progress, self.name, "tasks") as shown:
+            end = self._when_over(over.set)
+            try:
+                waited = self._watch(over, timeout, shown) if shown.shown else over.wait(countable(timeout))
+                if not waited:
+                    raise TimeoutError(f'job "{self.name}" is still {self.state} after {timeout:g} s')
+            finally:
+                end()
+        return self._final_state()
+
+    def _watch(self, over: threading.Event, timeout: float | None, shown: Progress) -> bool:
+        """Wait until it is over, and tell how far it is; False: it was not over in time."""
+        until_s = math.inf if timeout is None else time.monotonic() + timeout
+        changed, done, total, words = threading.Event(), 0, 0, ""
+        changed.set()
+        end = self._access.manager.when_changed(self.id, changed.set)
         try:
-            if not over.wait(countable(timeout)):
-                raise TimeoutError(f'job "{self.name}" is still {self.state} after {timeout:g} s')
+            while True:
+                if changed.is_set():
+                    changed.clear()
+                    with contextlib.suppress(NotFound):  # forgotten, so it was over
+                        done, total, words = _how_far(self.info().tasks)
+                shown.update(done, total, words)
+                left_s = until_s - time.monotonic()
+                if over.wait(max(0.0, min(left_s, _LOOK_EVERY_S))):
+                    return True
+                if left_s <= 0:
+                    return False
         finally:
             end()
-        return self._final_state()
 
     def __await__(self) -> Generator[object, None, JobState]:
         import asyncio  # only for those who have a loop, and then it is loaded
@@ -506,6 +540,12 @@ class JobHandle:
             counts[str(task.state)] = counts.get(str(task.state), 0) + 1
         tasks = ", ".join(f"{count} {state}" for state, count in counts.items())
         return f"<JobHandle {info.name} {info.state}: {tasks}>"
+
+
+def _how_far(tasks: Sequence[TaskInfo]) -> tuple[int, int, str]:
+    """How many tasks are over, how many there are, and how many run, in words."""
+    running = sum(task.state is TaskState.RUNNING for task in tasks)
+    return sum(task.state.terminal for task in tasks), len(tasks), f"{running} running"
 
 
 def countable(timeout: float | None) -> float | None:

@@ -36,6 +36,7 @@ __all__ = ["Answers", "check_count", "check_feasible"]
 
 _ANY = "any"
 """The shape of a task that is not looked up by its shape."""
+_MOST_RECENT = 16
 _MOST_REFUSALS = 100_000
 """How many nodes are asked, at most, why they refuse the tasks of one job."""
 
@@ -283,22 +284,32 @@ def check_count(job: Job, open_tasks: int, config: ManagerConfig) -> None:
         )
 
 
-def check_feasible(job: Job, nodes: Mapping[str, NodeEntry]) -> None:
+def check_feasible(job: Job, nodes: Mapping[str, NodeEntry], recent: dict[str, None] | None = None) -> None:
     """Refuse a job with a task that no present node could hold even when empty.
+
+    Args:
+        job: the job.
+        nodes: the nodes.
+        recent: names of nodes that could hold tasks lately, which are asked first, as what holds one task
+            mostly holds the next; brought up to date.
 
     Raises:
         UnschedulableError: naming the task and counting the nodes by what they lack.
     """
     if job.wait_for_nodes or not nodes:
         return
-    able: NodeView | None = None
+    recent = {} if recent is None else recent
     for index, task in enumerate(job.tasks):
         view = TaskView(id="", name=task.name, job_id="", job=job.name, task=task, shape=_ANY)
-        if able is not None and could_ever_hold(view, able):
-            continue  # what holds one task of a job mostly holds the next
-        empty = (_empty(entry.record.index, entry.record.node) for entry in nodes.values())
+        asked = itertools.chain(reversed(recent), nodes)
+        empty = (_empty(nodes[name].record.index, nodes[name].record.node) for name in asked if name in nodes)
         able = next((node for node in empty if could_ever_hold(view, node)), None)
-        if able is None:
+        if able is not None:
+            recent.pop(able.name, None)
+            recent[able.name] = None
+            if len(recent) > _MOST_RECENT:
+                del recent[next(iter(recent))]
+        else:
             every = [_empty(entry.record.index, entry.record.node) for entry in nodes.values()]
             blocked: Blocked = count_refusals(view, every)
             raise UnschedulableError(

@@ -51,6 +51,8 @@ class Desk:
         """Nodes of which that ended in this turn: they are empty, or were opened for tasks again."""
         self.plan_due = True
         """Whether something changed that may let a waiting task be placed."""
+        self.able: dict[str, None] = {}
+        """Nodes that could hold what was submitted lately, the latest last."""
         self.changed_jobs: dict[str, None] = {}
         """Jobs of which something changed in this turn: a task began, ended, or changed its health."""
 

@@ -147,7 +147,7 @@ class Manager:
                 f'a job called "{job.name}" is {state}; wait for it, stop it, or take another name'
             )
         check_count(job, desk.state.open_tasks, desk.config)
-        check_feasible(job, desk.state.nodes)
+        check_feasible(job, desk.state.nodes, desk.able)
         return lifecycle.admit(desk, job, ids=self._ids, now=self._at(now)).record.id
 
     def stop(self, job_id: str, now: float, *, task_id: str | None = None) -> None:

@@ -8,41 +8,112 @@ wrong.
 from minorch.simulation.agenda import Agenda, Clock
 from minorch.simulation.arrivals import Arrival, Workload
 from minorch.simulation.cluster import ManagerProcess, SimulatedCluster, WorkerProcess
+from minorch.simulation.compaction import Compaction, cell_compaction
 from minorch.simulation.conditions import Commit, Conditions, Fate, Outcome
+from minorch.simulation.conservation import check
+from minorch.simulation.distributions import (
+    Distribution,
+    between,
+    bounded_pareto,
+    choice,
+    constant,
+    demands,
+    exponential,
+    lognormal,
+)
 from minorch.simulation.engine import Run, SimulatedEngine
 from minorch.simulation.faults import Faults
+from minorch.simulation.fragmentation import Fragmentation
+from minorch.simulation.generators import bursts, diurnal, poisson, services, varying
 from minorch.simulation.ledger import Ending, Ledger, RunRecord, SimulatedTask
+from minorch.simulation.measures import Makespan, Outcomes, Percentiles
+from minorch.simulation.merging import merged
 from minorch.simulation.models import CpuSharing, FixedDuration, MemoryThrash, Model, Running
+from minorch.simulation.nodes import load_nodes, mixed, uniform
 from minorch.simulation.observer import Observer
+from minorch.simulation.resampling import resampled
 from minorch.simulation.result import Fault, SimulationResult
 from minorch.simulation.simulation import Simulation
+from minorch.simulation.summary import Summary
+from minorch.simulation.traces import (
+    Recording,
+    Trace,
+    from_events,
+    load_alibaba2018,
+    load_azure2020,
+    load_events,
+    load_google2011,
+    load_openb,
+    load_swf,
+    save_events,
+)
+from minorch.simulation.usage import ResourceUse, Series, Timeline
 
 __all__ = [
     "Agenda",
     "Arrival",
     "Clock",
     "Commit",
+    "Compaction",
     "Conditions",
     "CpuSharing",
+    "Distribution",
     "Ending",
     "Fate",
     "Fault",
     "Faults",
     "FixedDuration",
+    "Fragmentation",
     "Ledger",
+    "Makespan",
     "ManagerProcess",
     "MemoryThrash",
     "Model",
     "Observer",
     "Outcome",
+    "Outcomes",
+    "Percentiles",
+    "Recording",
+    "ResourceUse",
     "Run",
     "RunRecord",
     "Running",
+    "Series",
     "SimulatedCluster",
     "SimulatedEngine",
     "SimulatedTask",
     "Simulation",
     "SimulationResult",
+    "Summary",
+    "Timeline",
+    "Trace",
     "WorkerProcess",
     "Workload",
+    "between",
+    "bounded_pareto",
+    "bursts",
+    "cell_compaction",
+    "check",
+    "choice",
+    "constant",
+    "demands",
+    "diurnal",
+    "exponential",
+    "from_events",
+    "load_alibaba2018",
+    "load_azure2020",
+    "load_events",
+    "load_google2011",
+    "load_nodes",
+    "load_openb",
+    "load_swf",
+    "lognormal",
+    "merged",
+    "mixed",
+    "poisson",
+    "resampled",
+    "save_events",
+    "services",
+    "uniform",
+    "varying",
 ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 import msgspec
 
@@ -16,11 +16,17 @@ from minorch.errors import UsageError, brief
 from minorch.model import Job, Task
 from minorch.resources import Resources
 
-__all__ = ["Arrival", "ArrivalLike", "Durations", "Workload", "read_arrivals"]
+__all__ = ["Arrival", "ArrivalLike", "Durations", "ExitCodes", "Workload", "read_arrivals"]
+
+_N = TypeVar("_N", int, float)
 
 Durations: TypeAlias = float | Sequence[float] | Mapping[str, float | Sequence[float]]
 """For how long tasks run, in seconds: one number for all, one for each instance in order, or either of these
 by the task's name."""
+
+ExitCodes: TypeAlias = int | Sequence[int] | Mapping[str, int | Sequence[int]]
+"""How tasks end: one exit code for all, one for each instance in order, or either of these by the task's
+name."""
 
 _LATEST_S: Final = 1e10
 """Three hundred years: whoever has more has other units."""
@@ -44,8 +50,8 @@ class Arrival(msgspec.Struct, frozen=True):
     """For how long its tasks run if nobody disturbs them, in seconds; infinite: until they are stopped."""
     usage: Resources | Mapping[str, Resources] | None = None
     """What each of its tasks really uses, or that by the task's name; None: what it asks for."""
-    exit_code: int = 0
-    """How its tasks end."""
+    exit_code: ExitCodes = 0
+    """How its tasks end, each time that they run."""
 
     def __post_init__(self) -> None:
         at_s: object = self.at_s
@@ -60,6 +66,11 @@ class Arrival(msgspec.Struct, frozen=True):
                     raise UsageError(f"{brief(duration_s)} is no duration in seconds")
                 if not duration_s >= 0:
                     raise UsageError(f"a duration of {brief(duration_s)} s is negative, or no number")
+        if type(self.exit_code) is not int:
+            codes = self.exit_code.values() if isinstance(self.exit_code, Mapping) else [self.exit_code]
+            for code in (code for one in codes for code in ([one] if isinstance(one, int) else one)):
+                if isinstance(code, bool) or not isinstance(code, int):
+                    raise UsageError(f"{brief(code)} is no exit code")
 
     @property
     def job(self) -> Job:
@@ -76,19 +87,37 @@ class Arrival(msgspec.Struct, frozen=True):
         Raises:
             UsageError: it is not told.
         """
-        told = self.duration_s
+        return float(self._told("durations", self.duration_s, task, number))
+
+    def exit_code_of(self, task: str, number: int) -> int:
+        """How one instance ends.
+
+        Args:
+            task: the task's name.
+            number: which instance of it, from 0.
+
+        Raises:
+            UsageError: it is not told.
+        """
+        return self._told("exit codes", self.exit_code, task, number)
+
+    def _told(
+        self, what: str, told: _N | Sequence[_N] | Mapping[str, _N | Sequence[_N]], task: str, number: int
+    ) -> _N:
         if isinstance(told, Mapping):
             if task not in told:
-                raise UsageError(f'the arrival at {self.at_s:g} s does not tell how long task "{task}" runs')
+                raise UsageError(
+                    f'the arrival at {self.at_s:g} s tells {what}, and not that of task "{task}"'
+                )
             told = told[task]
-        if isinstance(told, int | float):
-            return float(told)
+        if not isinstance(told, Sequence):
+            return told
         if number >= len(told):
             raise UsageError(
-                f'the arrival at {self.at_s:g} s tells durations of {len(told)} instances of "{task}", '
+                f'the arrival at {self.at_s:g} s tells {what} of {len(told)} instances of "{task}", '
                 f"and none of instance {number}"
             )
-        return float(told[number])
+        return told[number]
 
     def usage_of(self, task: Task) -> Resources:
         """What an instance of a task really uses."""

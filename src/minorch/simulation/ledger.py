@@ -10,6 +10,7 @@ import enum
 from array import array
 from collections.abc import Sequence
 from math import isnan, nan
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -17,7 +18,7 @@ from minorch.model import Node
 from minorch.resources import Resources
 from minorch.states import Reason
 
-__all__ = ["Ending", "Ledger", "RunRecord", "SimulatedTask"]
+__all__ = ["Ending", "Fault", "Ledger", "RunRecord", "SimulatedTask"]
 
 REASONS: Sequence[Reason | None] = (None, *Reason)
 """What the numbers in the column of reasons mean."""
@@ -82,6 +83,17 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     """None: it still ran at the end."""
 
 
+class Fault(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that went wrong on purpose."""
+
+    kind: str
+    """``crash`` or ``cut``, of its link."""
+    node: str
+    began_s: float
+    ended_s: float | None
+    """When it was over; None: it was not."""
+
+
 class Ledger:
     """Columns of what happened. A row's number is its index in each column.
 
@@ -124,9 +136,25 @@ class Ledger:
         self.run_began_s = array("d")
         self.run_ended_s = array("d")
         """Not a number: it still ran at the end."""
+        self.ends = array("l")
+        """The rows of the runs that are over, in the order in which they ended."""
 
     def __len__(self) -> int:
         return len(self.task)
+
+    def columns(self) -> tuple[dict[str, Column], dict[str, Column]]:
+        """The columns of the tasks and those of the runs, by name."""
+        tasks = {name: getattr(self, name) for name in _TASK_COLUMNS}
+        return tasks, {name: getattr(self, name) for name in _RUN_COLUMNS}
+
+    def __getstate__(self) -> dict[str, object]:
+        """What goes to another process: columns, which are copied as they lie in memory."""
+        return {name: value for name, value in vars(self).items() if name not in _LOOKED_UP}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        vars(self).update(state)
+        self.node_numbers = {node.name: number for number, node in enumerate(self.nodes)}
+        self._shape_numbers = {shape: number for number, shape in enumerate(self.shapes)}
 
     def shape(self, amount: Resources) -> int:
         """The number of an amount among the shapes."""
@@ -169,8 +197,10 @@ class Ledger:
         return run
 
     def end(self, run: int, now_s: float) -> None:
-        """A run has ended."""
-        self.run_ended_s[run] = now_s
+        """A run has ended. If that is told again, as of one that is cleared away, the first time counts."""
+        if isnan(self.run_ended_s[run]):
+            self.run_ended_s[run] = now_s
+            self.ends.append(run)
 
     def finish(self, row: int, ending: Ending, reason: Reason | None, now_s: float) -> None:
         """A task is over."""
@@ -212,6 +242,26 @@ class Ledger:
             ended_s=None if isnan(ended_s) else ended_s,
         )
 
+
+Column: TypeAlias = "list[str] | bytearray | array[int] | array[float]"
+
+_TASK_COLUMNS: Final = (
+    "job",
+    "task",
+    "arrived_s",
+    "started_s",
+    "finished_s",
+    "ending",
+    "reason",
+    "duration_s",
+    "requested",
+    "used",
+    "runs",
+    "last_run",
+)
+_RUN_COLUMNS: Final = ("run_task", "run_node", "run_began_s", "run_ended_s")
+_LOOKED_UP: Final = ("node_numbers", "_shape_numbers")
+"""What follows from the rest."""
 
 _WAITING = ENDINGS.index(Ending.WAITING)
 _RUNNING = ENDINGS.index(Ending.RUNNING)

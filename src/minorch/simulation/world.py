@@ -119,7 +119,8 @@ class Recorder(Observer):
             duration_s = arrival.duration_of(task.name, number or 0)
             usage = arrival.usage_of(task)
             row = ledger.arrive(job.name, name, now_s, duration_s, task.resources, usage)
-            self.live[task_id] = _Live(row, duration_s, arrival.exit_code, usage)
+            exit_code = arrival.exit_code_of(task.name, number or 0)
+            self.live[task_id] = _Live(row, duration_s, exit_code, usage)
         self.last_s = now_s
 
     def refused(self, arrival: Arrival, job: Job) -> None:
