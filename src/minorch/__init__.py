@@ -98,6 +98,9 @@ if TYPE_CHECKING:
         StorePlugin as StorePlugin,
         hookimpl as hookimpl,
     )
+    from minorch.progress import (
+        Progress as Progress,
+    )
     from minorch.resources import (
         Resources as Resources,
     )
@@ -213,6 +216,7 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
         "StorePlugin",
         "hookimpl",
     ),
+    "minorch.progress": ("Progress",),
     "minorch.resources": ("Resources",),
     "minorch.scheduling": (
         "ClusterView",

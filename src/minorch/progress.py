@@ -163,7 +163,7 @@ def _in_notebook() -> bool:
     """Whether this process is the kernel of a notebook; as tqdm finds out."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
-    return shell is not None and "IPKernelApp" in shell.config
+    return "IPKernelApp" in (getattr(shell, "config", None) or ())
 
 
 def _maker(what: str, unit: str) -> Callable[[int], _Drawn] | None:

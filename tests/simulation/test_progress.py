@@ -294,5 +294,5 @@ def test_a_simulation_tells_how_many_tasks_are_over():
         (float(at), mo.Task(f"t{at}", command=["x"], resources=mo.Resources(cpu=1)), 2.0) for at in range(5)
     ]
     noting = Noting()
-    Simulation(nodes=[node], workload=work).run(on_progress=noting.update)
+    Simulation(nodes=[node], workload=work).run(progress=noting)
     assert noting.told[-1] == (5, 5, "")

@@ -57,6 +57,7 @@ def test_a_summary_is_a_table_that_adds_up():
         "",
         "tasks     5 = 2 completed + 1 running + 1 waiting + 1 refused",
         "unplaced  1 of them never ran, beside the refused",
+        "refused   no node could ever hold it",
         "runs      4 = 3 first + 1 more",
         "moved     2 preemptions, 1 move",
         "makespan  at least 40 s",

@@ -132,11 +132,34 @@ def test_steps_tell_what_happened_and_pictures_show_how_things_stand():
 
 
 def test_progress_is_told():
-    told = []
-    Simulation(nodes=nodes(1), workload=[(0.0, job(n), 1.0) for n in range(3)]).run(
-        on_progress=lambda done, total: told.append((done, total))
-    )
+    told: list[tuple[int, int]] = []
+
+    class Told(mo.Progress):
+        def update(self, done: int, total: int, words: str = "") -> None:
+            told.append((done, total))
+
+    Simulation(nodes=nodes(1), workload=[(0.0, job(n), 1.0) for n in range(3)]).run(progress=Told())
     assert told[-1] == (3, 3)
+
+
+def test_a_strategy_that_does_not_decide_the_same_twice_is_found():
+    def careless(task: mo.TaskView, node: mo.NodeView) -> float:
+        return random.random()
+
+    work = [(float(n), job(n), 100.0) for n in range(20)]
+    with pytest.raises(mo.PluginError, match="careless"):
+        Simulation(nodes=nodes(10), workload=work, scheduler=careless).run(check_determinism=True)
+    Simulation(nodes=nodes(10), workload=work, scheduler="random").run(check_determinism=True)
+
+
+def test_what_a_plugin_raises_is_told():
+    def broken(task: mo.TaskView, node: mo.NodeView) -> float:
+        raise ValueError("no idea")
+
+    result = Simulation(nodes=nodes(1), workload=[(0.0, job(1), 1.0)], scheduler=broken).run()
+    assert [(one.ending, one.reason) for one in result.records()] == [(Ending.FAILED, mo.Reason.PLUGIN_ERROR)]
+    assert result.plugin_errors[0].startswith("job-1/t: scheduler broken failed on task job-1/t")
+    assert "no idea" in str(result.summary())
 
 
 # -- how long things take ---------------------------------------------------------------------------------

@@ -9,8 +9,13 @@ from minorch.simulation.agenda import Agenda, Clock
 from minorch.simulation.arrivals import Arrival, Workload
 from minorch.simulation.cluster import ManagerProcess, SimulatedCluster, WorkerProcess
 from minorch.simulation.compaction import Compaction, cell_compaction
+from minorch.simulation.compare import compare
+from minorch.simulation.comparison import ComparedRun, Comparison, Row
 from minorch.simulation.conditions import Commit, Conditions, Fate, Outcome
 from minorch.simulation.conservation import check
+from minorch.simulation.contrasts import Difference, Verdict
+from minorch.simulation.criteria import MEASURES, Measure
+from minorch.simulation.determinism import check_deterministic
 from minorch.simulation.distributions import (
     Distribution,
     between,
@@ -50,13 +55,17 @@ from minorch.simulation.traces import (
 from minorch.simulation.usage import ResourceUse, Series, Timeline
 
 __all__ = [
+    "MEASURES",
     "Agenda",
     "Arrival",
     "Clock",
     "Commit",
     "Compaction",
+    "ComparedRun",
+    "Comparison",
     "Conditions",
     "CpuSharing",
+    "Difference",
     "Distribution",
     "Ending",
     "Fate",
@@ -66,6 +75,7 @@ __all__ = [
     "Fragmentation",
     "Ledger",
     "Makespan",
+    "Measure",
     "ManagerProcess",
     "MemoryThrash",
     "Model",
@@ -77,6 +87,7 @@ __all__ = [
     "ResourceUse",
     "Run",
     "RunRecord",
+    "Row",
     "Running",
     "Series",
     "SimulatedCluster",
@@ -87,6 +98,7 @@ __all__ = [
     "Summary",
     "Timeline",
     "Trace",
+    "Verdict",
     "WorkerProcess",
     "Workload",
     "between",
@@ -94,7 +106,9 @@ __all__ = [
     "bursts",
     "cell_compaction",
     "check",
+    "check_deterministic",
     "choice",
+    "compare",
     "constant",
     "demands",
     "diurnal",

@@ -80,6 +80,7 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
     counts: dict[str, int]
     faults: list[Fault]
     refusals: list[str]
+    plugin_errors: list[str]
     wall_s: float
     planning_s: float
 
@@ -172,6 +173,7 @@ def _about(result: SimulationResult) -> About:
         counts=dict(sorted(result.counts.items())),
         faults=list(result.faults),
         refusals=list(result.refusals),
+        plugin_errors=list(result.plugin_errors),
         wall_s=result.wall_s,
         planning_s=result.planning_s,
     )

@@ -117,9 +117,9 @@ class Ledger:
         self.finished_s = array("d")
         """Not a number: it is not over."""
         self.ending = bytearray()
-        """Which of :data:`ENDINGS`."""
+        """Which of ``ENDINGS``."""
         self.reason = bytearray()
-        """Which of :data:`REASONS`."""
+        """Which of ``REASONS``."""
         self.duration_s = array("d")
         self.requested = array("l")
         """Which of the shapes it asks for."""

@@ -73,7 +73,7 @@ class Percentiles(msgspec.Struct, frozen=True, kw_only=True):
     """How many tasks have such a figure."""
     mean: float
     p50: float
-    """The median. For this and the other percentiles see :func:`percentile`."""
+    """The median. For this and the other percentiles see :func:`minorch.simulation.measures.percentile`."""
     p95: float
     p99: float
     most: float

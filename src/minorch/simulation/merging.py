@@ -17,7 +17,7 @@ __all__ = ["Merged", "merged"]
 
 
 class Merged(msgspec.Struct, frozen=True):
-    """Several workloads at once: call it with a seed. Made by :func:`merged`."""
+    """Several workloads at once: call it with a seed. Made by :func:`minorch.simulation.merged`."""
 
     parts: tuple[Workload, ...]
 

@@ -144,7 +144,7 @@ def load_nodes(path: PathLike) -> list[Node]:
     follow, in any order.  With ``count``, a row stands for so many nodes, and ``-0``, ``-1``, ... is added to
     its name.  Any other column is a resource of your own, such as ``gpu``.  An empty cell is as no cell.
 
-    A JSON file holds a list of objects, as :meth:`Node.to_dict` gives them:
+    A JSON file holds a list of objects, as ``node.to_dict()`` gives them:
     ``[{"name": "a", "capacity": {"cpu": 32, "memory": "128GiB"}, "labels": {"zone": "n"}}]``.
 
     Args:

@@ -21,7 +21,7 @@ _LONGEST_NAME: Final = 48
 
 
 class Resampled:
-    """Samples of a workload: call it with a seed. Made by :func:`resampled`.
+    """Samples of a workload: call it with a seed. Made by :func:`minorch.simulation.resampled`.
 
     It reads the workload once, when it is first called.
     """

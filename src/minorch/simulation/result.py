@@ -34,6 +34,7 @@ class SimulationResult:
         planning_s: how much of that was spent in plans.
         faults: what went wrong on purpose.
         refusals: why jobs were refused, in words; the first ones.
+        plugin_errors: what the strategy or a filter raised, and for which task; the first ones.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class SimulationResult:
         planning_s: float,
         faults: Sequence[Fault] = (),
         refusals: Sequence[str] = (),
+        plugin_errors: Sequence[str] = (),
     ) -> None:
         self.ledger = ledger
         self.scheduler = scheduler
@@ -58,6 +60,7 @@ class SimulationResult:
         self.planning_s = planning_s
         self.faults = tuple(faults)
         self.refusals = tuple(refusals)
+        self.plugin_errors = tuple(plugin_errors)
 
     def records(self) -> Iterator[SimulatedTask]:
         """What became of each task, in the order of arrival."""
@@ -86,6 +89,8 @@ class SimulationResult:
             counts=self.counts,
             wall_s=self.wall_s,
             planning_s=self.planning_s,
+            refusals=self.refusals,
+            plugin_errors=self.plugin_errors,
             tau_s=tau_s,
         )
 
@@ -159,6 +164,7 @@ class SimulationResult:
             planning_s=about.planning_s,
             faults=about.faults,
             refusals=about.refusals,
+            plugin_errors=about.plugin_errors,
         )
 
     def digest(self) -> str:

@@ -16,9 +16,11 @@ from minorch.errors import NotFound, PluginError, UnschedulableError, UsageError
 from minorch.manager import Manager, ManagerConfig
 from minorch.model import Node
 from minorch.plugins import Registry, choose_filters, choose_scheduler
+from minorch.progress import ProgressLike, show_progress
 from minorch.scheduling import CostFunction, CustomFilter, Explanation, Scheduler
 from minorch.simulation.arrivals import Arrival, Workload, read_arrivals
 from minorch.simulation.cluster import SimulatedCluster
+from minorch.simulation.determinism import check_deterministic
 from minorch.simulation.faults import Faults
 from minorch.simulation.ledger import Ledger
 from minorch.simulation.models import FixedDuration, Model
@@ -110,6 +112,23 @@ class Simulation:
         manager_config: ManagerConfig | None = None,
         worker_config: WorkerConfig | None = None,
     ) -> None:
+        self._make_again = partial(
+            Simulation,
+            nodes=nodes,
+            workload=workload,
+            scheduler=scheduler,
+            seed=seed,
+            faults=faults,
+            model=model,
+            start_s=start_s,
+            turn_s=turn_s,
+            scheduler_s=scheduler_s,
+            measure_every_s=measure_every_s,
+            filters=filters,
+            registry=registry,
+            manager_config=manager_config,
+            worker_config=worker_config,
+        )
         registry = registry if registry is not None else default_registry(installed=True)
         self.seed = _whole(seed)
         self._faults = _one_of(Faults, "faults", faults) or Faults()
@@ -188,24 +207,29 @@ class Simulation:
         self,
         until: float | None = None,
         *,
-        on_progress: Callable[[int, int], None] | None = None,
+        progress: ProgressLike = None,
+        check_determinism: bool = False,
     ) -> SimulationResult:
         """Let time pass, and say how it went. It may be called again, to go on.
 
         Args:
             until: until when, in seconds since the beginning. None: until everything has arrived and is over,
                 or nothing but tasks that never end, and tasks that wait for them, is left.
-            on_progress: is called now and then with how many tasks are over and how many have arrived.
+            progress: True: a bar of how many tasks are over (``pip install "minorch[progress]"``); None: one
+                if somebody watches and it takes long; or a :class:`~minorch.Progress` of one's own.
+            check_determinism: run it all a second time, and see that the strategy decides the same. What the
+                arguments hold is used again: the workload must be readable twice.
 
         Raises:
             UsageError: something in the workload makes no sense, or *until* is past; the message says what.
+            PluginError: the strategy decided differently the second time; the message says where.
         """
         if until is not None and not until >= self.now_s:
             raise UsageError(f"until={brief(until)}: it is {self.now_s:g} s already")
         agenda, began, steps = self._cluster.agenda, time.perf_counter(), 0
         limit = inf if until is None else self._recorder.origin + until
         try:
-            with _rare_collections():
+            with _rare_collections(), show_progress(progress, "simulation", "tasks") as shown:
                 while not self.over:
                     next_at = agenda.next_at
                     if next_at is None or next_at > limit:
@@ -214,15 +238,18 @@ class Simulation:
                     if self._error is not None:
                         raise self._error
                     steps += 1
-                    if on_progress is not None and steps % _TELL_EVERY == 0:
-                        on_progress(*self._progress())
+                    if steps % _TELL_EVERY == 0 and shown.shown:
+                        shown.update(*self._progress())
+                if shown.shown:
+                    shown.update(*self._progress())
         finally:
             self._wall_s += time.perf_counter() - began
         if until is not None and not self.over:
             agenda.now = limit
-        if on_progress is not None:
-            on_progress(*self._progress())
-        return self.result()
+        result = self.result()
+        if check_determinism:
+            check_deterministic(self._make_again, until=until, first=result)
+        return result
 
     def _progress(self) -> tuple[int, int]:
         """How many tasks are over, and how many have arrived."""
@@ -270,6 +297,7 @@ class Simulation:
             planning_s=self._planning.took_s,
             faults=self._outages.so_far(),
             refusals=self._refusals,
+            plugin_errors=self._recorder.plugin_errors,
         )
 
     # -- the workload -------------------------------------------------------------------------

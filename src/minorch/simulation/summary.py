@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
-from minorch.markup import time_words
+from minorch.markup import shorten, time_words
 from minorch.resources import format_size
 from minorch.simulation.fragmentation import Fragmentation, fragmentation
 from minorch.simulation.ledger import Ledger
@@ -71,6 +71,10 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """How long the simulation took in real time, in seconds. It differs from run to run, as the next does."""
     planning_s: float
     """How much of that was spent in plans."""
+    refused_because: str = ""
+    """Why the first job was refused that was; empty: none was."""
+    plugin_failed: str = ""
+    """What the strategy or a filter raised first, and for which task; empty: nothing."""
 
     @property
     def preemptions(self) -> int:
@@ -138,6 +142,8 @@ def summarise(
     counts: Mapping[str, int],
     wall_s: float,
     planning_s: float,
+    refusals: Sequence[str] = (),
+    plugin_errors: Sequence[str] = (),
     tau_s: float = TAU_S,
 ) -> Summary:
     """Work out all figures of a ledger.
@@ -168,6 +174,8 @@ def summarise(
         counts=dict(counts),
         wall_s=wall_s,
         planning_s=planning_s,
+        refused_because=next(iter(refusals), ""),
+        plugin_failed=next(iter(plugin_errors), ""),
     )
 
 
@@ -218,6 +226,10 @@ def facts(summary: Summary) -> Iterator[tuple[str, str]]:
     yield "tasks", f"{ends.arrived:,} = {' + '.join(told) or '0'}"
     if ends.unplaced:
         yield "unplaced", f"{ends.unplaced:,} of them never ran, beside the refused"
+    if summary.refused_because:
+        yield "refused", shorten(summary.refused_because, 200)
+    if summary.plugin_failed:
+        yield "failed", shorten(summary.plugin_failed, 200)
     started = ends.arrived - ends.unplaced - ends.refused
     yield "runs", f"{started + ends.retries:,} = {started:,} first + {ends.retries:,} more"
     yield "moved", f"{_count(summary.preemptions, 'preemption')}, {_count(summary.moves, 'move')}"

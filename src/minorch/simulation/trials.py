@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import traceback
 from collections.abc import Callable, Sequence
 
 import msgspec
 
-from minorch.errors import InvariantError, MinorchError, NotFound, PluginError, UsageError, brief
+from minorch.errors import InvariantError, MinorchError, PluginError, UsageError, brief
 from minorch.simulation.comparison import ComparedRun
 from minorch.simulation.contestants import Contestant
 from minorch.simulation.criteria import Measure, figure
@@ -63,7 +62,7 @@ class Plan(msgspec.Struct):
         try:
             simulation = self.make(scheduler=contestant.make(), seed=seed)
             result = simulation.run(self.until)
-            _refuse_faults(simulation, result)
+            _refuse_faults(result)
             result.scheduler = contestant.name
             run = _figures(result, self.measures)
         except (Exception, SystemExit) as error:  # strategies, workloads and measures may raise anything
@@ -79,22 +78,15 @@ class Plan(msgspec.Struct):
             return Failed(error, "".join(traceback.format_exception(cause)) if cause else "")
 
 
-def _refuse_faults(simulation: Simulation, result: SimulationResult) -> None:
+def _refuse_faults(result: SimulationResult) -> None:
     """See that no plugin failed: a task fails of that, but figures of such a run tell nothing of a strategy.
 
     Raises:
         PluginError: one did.
     """
-    faulty = [
-        row for row, reason in enumerate(result.ledger.reason) if REASONS[reason] is Reason.PLUGIN_ERROR
-    ]
-    if not faulty:
-        return
-    job, task = result.ledger.job[faulty[0]], result.ledger.task[faulty[0]]
-    words = ""
-    with contextlib.suppress(NotFound):  # it may be forgotten by now
-        words = next((one.message for one in simulation.manager.job(job).tasks if one.name == task), "")
-    raise PluginError(f"{len(faulty)} tasks failed by it; {job}/{task}: {words or 'plugin_error'}")
+    if result.plugin_errors:
+        faulty = result.ledger.reason.count(REASONS.index(Reason.PLUGIN_ERROR))
+        raise PluginError(f"{faulty} tasks failed by it; {result.plugin_errors[0]}")
 
 
 def _figures(result: SimulationResult, measures: Sequence[Measure]) -> ComparedRun:

@@ -44,6 +44,8 @@ _COUNTED = {
 }
 """Events that are counted, and under which name."""
 
+_MOST_TOLD = 20
+
 _ENDINGS = {
     "task_completed": Ending.COMPLETED,
     "task_failed": Ending.FAILED,
@@ -97,6 +99,8 @@ class Recorder(Observer):
         self.runs: dict[RunKey, int] = {}
         """The rows of the runs that run."""
         self.counts: Counter[str] = Counter()
+        self.plugin_errors: list[str] = []
+        """What plugins raised, for the first tasks that failed of it."""
         self.fresh: list[Event] = []
         """Events of which nobody was told yet, if anybody wants them."""
         self.wants_events = False
@@ -171,6 +175,9 @@ class Recorder(Observer):
             if ending is not None:
                 live = self.live.pop(event.task_id)
                 self.last_s = event.at - self.origin
+                if event.reason is Reason.PLUGIN_ERROR and len(self.plugin_errors) < _MOST_TOLD:
+                    words = event.detail.partition("; ")[2]
+                    self.plugin_errors.append(f"{event.job}/{event.task}: {words}")
                 self.ledger.finish(live.row, ending, event.reason, self.last_s)
             elif event.kind in _COUNTED:
                 self.counts[_COUNTED[event.kind]] += 1
