@@ -24,7 +24,7 @@ from minorch.errors import RuntimeFault, UsageError
 from minorch.ids import RunKey
 from minorch.markup import badge, note, table, view
 
-__all__ = ["Leftover", "Leftovers", "Place", "Verdict", "find_leftovers", "leftovers", "where_to_look"]
+__all__ = ["Leftover", "Leftovers", "Verdict", "find_leftovers", "leftovers", "where_to_look"]
 
 Verdict = Literal["dead", "durable", "unknown"]
 
@@ -70,7 +70,7 @@ class Leftover(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return f"{noun} {self.handle[:12]}" if self.handle else noun
 
 
-class Place(NamedTuple):
+class _Place(NamedTuple):
     """Where runs are looked for."""
 
     name: str
@@ -82,12 +82,16 @@ class Place(NamedTuple):
 class Leftovers(Sequence[Leftover]):
     """What clusters left behind, in an order that stays; a slice of it is one too.
 
+    >>> import tempfile
     >>> import minorch as mo
-    >>> mo.leftovers("process").clean()
-    0
+    >>> from minorch.runtimes.process import ProcessRuntime
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     left = mo.leftovers(ProcessRuntime(folder))
+    >>> left, left.clean()
+    (<Leftovers on process: none>, 0)
     """
 
-    def __init__(self, found: Iterable[Leftover], places: Sequence[Place]) -> None:
+    def __init__(self, found: Iterable[Leftover], places: Sequence[_Place]) -> None:
         self._found = tuple(found)
         self._places = tuple(places)
 
@@ -205,25 +209,25 @@ def leftovers(runtime: str | Runtime = "auto") -> Leftovers:
         UsageError: this runtime cannot tell what was left.
     """
     if not isinstance(runtime, str):
-        return find_leftovers([Place(runtime.name, lambda: runtime, ours=False)], strict=True)
+        return find_leftovers([_Place(runtime.name, lambda: runtime, ours=False)], strict=True)
     if runtime != "auto":
         return find_leftovers([made_by_name(runtime)], strict=True)
     return find_leftovers([made_by_name("docker"), *places_of_processes()])
 
 
-def made_by_name(name: str) -> Place:
+def made_by_name(name: str) -> _Place:
     """A runtime that is made anew each time."""
-    return Place(name, lambda: default_registry(installed=True).make_runtime(name), ours=True)
+    return _Place(name, lambda: default_registry(installed=True).make_runtime(name), ours=True)
 
 
-def places_of_processes() -> list[Place]:
+def places_of_processes() -> list[_Place]:
     """The plain processes of this user, if there ever were any."""
     from minorch.runtimes.process.files import default_root
 
     return [made_by_name("process")] if default_root().is_dir() else []
 
 
-def where_to_look(chosen: Chosen, *, anywhere: bool) -> list[Place]:
+def where_to_look(chosen: Chosen, *, anywhere: bool) -> list[_Place]:
     """Where a cluster looks for what others left.
 
     Args:
@@ -231,12 +235,12 @@ def where_to_look(chosen: Chosen, *, anywhere: bool) -> list[Place]:
         anywhere: among plain processes too.
     """
     runtime = chosen.runtime
-    places = [Place(runtime.name, lambda: runtime, ours=False)]
+    places = [_Place(runtime.name, lambda: runtime, ours=False)]
     return places + places_of_processes() if anywhere and runtime.name != "process" else places
 
 
 def find_leftovers(
-    places: Sequence[Place], *, strict: bool = False, but: frozenset[str] = frozenset()
+    places: Sequence[_Place], *, strict: bool = False, but: frozenset[str] = frozenset()
 ) -> Leftovers:
     """List and judge what there is at *places*.
 
@@ -246,7 +250,7 @@ def find_leftovers(
         but: the ids of clusters that are not looked at.
     """
     found: list[Leftover] = []
-    looked: list[Place] = []
+    looked: list[_Place] = []
     for place in places:
         try:
             found += _look(place, but)
@@ -258,7 +262,7 @@ def find_leftovers(
     return Leftovers(found, looked)
 
 
-def _look(place: Place, but: frozenset[str]) -> list[Leftover]:
+def _look(place: _Place, but: frozenset[str]) -> list[Leftover]:
     runtime = place.make()
     try:
         return _judged(place.name, _finder(runtime).list_made(), but)
@@ -325,7 +329,7 @@ def _leftover(runtime: str, made: Made, verdict: Verdict, why: str) -> Leftover:
 # -- removing ------------------------------------------------------------------------------------------------
 
 
-def _clean(place: Place, chosen: Sequence[Leftover]) -> int:
+def _clean(place: _Place, chosen: Sequence[Leftover]) -> int:
     """Remove these, as far as they are still what they were; how many there were."""
     if not chosen:
         return 0
