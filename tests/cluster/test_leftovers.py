@@ -238,6 +238,14 @@ def test_this_process_lives_and_one_that_had_its_pid_before_is_dead():
     assert life_of(replace(ME, pid=2**22 + 1)) is Life.DEAD
 
 
+def test_of_a_process_that_may_not_be_seen_nothing_is_known(monkeypatch: pytest.MonkeyPatch):
+    from minorch.runtimes.process import processes
+
+    monkeypatch.setattr(processes, "birth", lambda pid: None)
+    assert life_of(DEAD) is Life.UNKNOWN
+    assert life_of(replace(DEAD, pid=2**22 + 1)) is Life.DEAD
+
+
 def test_another_users_process_is_left_alone_dead_or_alive(strewn: Strewn):
     assert life_of(replace(DEAD, user=ME.user + 1)) is Life.FOREIGN
     strewn.lay(replace(DEAD, user=ME.user + 1))
@@ -368,6 +376,10 @@ def test_a_runtime_that_cannot_tell_is_refused_and_harms_no_cluster(
     with pytest.raises(mo.UsageError, match=r'runtime "fake" cannot tell what was left'):
         mo.leftovers(fake)
     assert list(make().leftovers) == []
+    with pytest.raises(mo.UsageError, match="takes the name of a runtime or one, not a int"):
+        mo.leftovers(5)  # type: ignore[arg-type]
+    with pytest.raises(mo.UnknownPlugin):
+        mo.leftovers("dokcer")
 
 
 def test_a_runtime_that_fails_to_look_harms_no_cluster(strewn: Strewn, warnings_of: Callable[[], str]):

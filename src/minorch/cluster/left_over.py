@@ -206,8 +206,10 @@ def leftovers(runtime: str | Runtime = "auto") -> Leftovers:
 
     Raises:
         EngineUnavailable: the engine that was asked for does not answer.
-        UsageError: this runtime cannot tell what was left.
+        UsageError: this runtime cannot tell what was left, or it is none.
     """
+    if not isinstance(runtime, str | Runtime):
+        raise UsageError(f"leftovers() takes the name of a runtime or one, not a {type(runtime).__name__}")
     if not isinstance(runtime, str):
         return find_leftovers([_Place(runtime.name, lambda: runtime, ours=False)], strict=True)
     if runtime != "auto":

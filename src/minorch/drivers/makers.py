@@ -61,7 +61,7 @@ def life_of(maker: Maker) -> Life:
         return Life.DEAD if maker.user == os.getuid() else Life.FOREIGN
     if maker.user != os.getuid():
         return Life.FOREIGN
-    if not maker.birth:
+    if not maker.birth or processes.is_hidden(maker.pid):
         return Life.UNKNOWN
     return Life.LIVES if processes.lives(maker.pid, maker.birth) else Life.DEAD
 

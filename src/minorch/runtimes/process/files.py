@@ -45,7 +45,7 @@ _EXIT: Final = re.compile(rb"(minorch-[0-9a-f-]+) ([0-9]{1,3})( signal)?\Z")
 _SPARE: Final = ".spare-"
 _MOST_SPARE: Final = 512
 _LONGEST_RECORD: Final = 1 << 14
-"""In bytes; a longer one, of some fifty runs, is not used again."""
+"""In bytes; a longer one, of some thirty runs, is not used again."""
 _FLAGS: Final = os.O_CLOEXEC | os.O_NOFOLLOW
 _APPEND: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | _FLAGS
 

@@ -21,6 +21,7 @@ __all__ = [
     "birth",
     "environment",
     "find_by_environment",
+    "is_hidden",
     "kill_survivors",
     "kill_tree",
     "lives",
@@ -102,6 +103,11 @@ def birth(pid: int) -> str | None:
         return str(psutil.Process(pid).create_time())
     except psutil.Error:
         return None
+
+
+def is_hidden(pid: int) -> bool:
+    """Whether there is a process with this pid whose birth may not be seen (``hidepid``, see proc(5))."""
+    return birth(pid) is None and psutil.pid_exists(pid)
 
 
 def lives(pid: int, born: str) -> bool:
