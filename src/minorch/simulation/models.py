@@ -82,10 +82,10 @@ class CpuSharing(Model):
 class MemoryThrash(CpuSharing):
     """Tasks share the cores, and where they use more memory than the node has, all go slower by a factor.
 
-    This is the model with which E-PVM was studied: a machine whose memory is exceeded pages, and each share of
-    its processor is a tenth of what it would be (Borgstrom's talk on the work of his thesis, slide 7; see Amir,
-    Awerbuch, Barak, Borgstrom, Keren: "An Opportunity Cost Approach for Job Assignment in a Scalable Computing
-    Cluster", IEEE TPDS 11(7), 2000).
+    This is the model with which E-PVM was studied: a machine whose memory is exceeded pages, and each share
+    of its processor is a tenth of what it would be (R. S. Borgstrom's talk on his thesis, slide 7; see Amir,
+    Awerbuch, Barak, Borgstrom, Keren: "An Opportunity Cost Approach for Job Assignment in a Scalable
+    Computing Cluster", IEEE TPDS 11(7), 2000).
 
     Args:
         factor: by how much everything is slower on a node whose memory is exceeded.

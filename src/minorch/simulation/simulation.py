@@ -62,7 +62,8 @@ class Simulation:
             and returns them.  It is read as it is due, so it may be longer than memory.
         scheduler: the strategy: a name, an object, or a function ``cost(task, node)``.  An object is copied,
             so that it may be used again elsewhere.
-        seed: whatever is drawn is drawn from it: by the strategy, by a workload that is a function, faults.
+        seed: whatever is drawn is drawn from it: by the strategy, which draws what it would in a cluster with
+            this seed; by a workload that is a function; and faults.
         faults: what goes wrong; None: nothing.
         model: how fast tasks run that share a node; None: each takes as long as was told.
         start_s: how long a node takes to start a task, in seconds.
@@ -165,7 +166,7 @@ class Simulation:
             worker_config=worker_config or _worker_config(manager_config, measure_every_s),
             filters=choose_filters(filters, registry),
             now=0.0,
-            seed=seed,
+            seed=seed - 1,  # to which each manager adds its life: the first draws as that of Cluster(seed=)
             stopwatch=self._planning,
             durable=False,
         )
