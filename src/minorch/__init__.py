@@ -22,11 +22,18 @@ if TYPE_CHECKING:
     from minorch.cluster import (
         Cluster as Cluster,
         JobHandle as JobHandle,
+        Leftover as Leftover,
+        Leftovers as Leftovers,
         TaskHandle as TaskHandle,
+        leftovers as leftovers,
+        open_clusters as open_clusters,
     )
     from minorch.contracts import (
         Change as Change,
+        FindsLeftovers as FindsLeftovers,
         Launch as Launch,
+        Made as Made,
+        Maker as Maker,
         Owner as Owner,
         Probe as Probe,
         RunStatus as RunStatus,
@@ -133,11 +140,18 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
     "minorch.cluster": (
         "Cluster",
         "JobHandle",
+        "Leftover",
+        "Leftovers",
         "TaskHandle",
+        "leftovers",
+        "open_clusters",
     ),
     "minorch.contracts": (
         "Change",
+        "FindsLeftovers",
         "Launch",
+        "Made",
+        "Maker",
         "Owner",
         "Probe",
         "RunStatus",

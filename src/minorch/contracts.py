@@ -8,7 +8,7 @@ made by drivers, never by the manager or the worker core.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Final, Literal, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 
@@ -19,7 +19,10 @@ from minorch.states import Reason
 
 __all__ = [
     "Change",
+    "FindsLeftovers",
     "Launch",
+    "Made",
+    "Maker",
     "Owner",
     "Probe",
     "RunPhase",
@@ -42,6 +45,41 @@ class Owner(NamedTuple):
     """The worker's node name."""
 
 
+class Maker(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Which process had a run started: enough to tell later whether it still lives.
+
+    A runtime that can find leftovers keeps :meth:`encode`'s text with each run.
+    """
+
+    pid: int
+    birth: str
+    """When that process began, as text that no later one with this pid has on the same *host*."""
+    host: str
+    """The boot of a machine, and the namespaces there: within these a pid and a birth name one process."""
+    machine: str = ""
+    """The machine, whatever its boot; empty: it cannot be told."""
+    user: int
+    """The number of the user."""
+    durable: bool
+    """Whether its cluster keeps its state where another process may go on with it."""
+
+    def encode(self) -> str:
+        """Return it as one line of text."""
+        return _encode_json(self).decode()
+
+    @classmethod
+    def decode(cls, text: str) -> Maker | None:
+        """Return what :meth:`encode` made a text of; None if it is no such text."""
+        try:
+            return _decode_maker(text)
+        except (msgspec.DecodeError, RecursionError):
+            return None
+
+
+_encode_json: Final = msgspec.json.Encoder().encode
+_decode_maker: Final = msgspec.json.Decoder(Maker).decode
+
+
 class Launch(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Everything a runtime needs to start one run."""
 
@@ -53,6 +91,8 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     index: int
     """Which instance, from 0."""
     task: Task
+    maker: Maker | None = None
+    """Who has it started; None: nobody says, and whether it is left over cannot be told later."""
 
     def environment(self) -> dict[str, str]:
         """All environment variables of the run, secrets in the clear: the task's own and ours.
@@ -217,6 +257,41 @@ class Runtime(Protocol):
 
     def close(self) -> None:
         """Let go of connections and threads. Runs go on. Closing twice is fine."""
+
+
+class Made(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What a runtime finds of some owner, whoever that is, without looking closely."""
+
+    owner: Owner
+    key: RunKey | None
+    """Which run; None: there is none, only what was kept to serve others, such as empty directories."""
+    phase: RunPhase
+    handle: str = ""
+    """What the runtime calls it: a container's full id, a process id."""
+    job: str = ""
+    task: str = ""
+    """The instance's name."""
+    maker: Maker | None = None
+    """Who had it started; None: it does not say."""
+
+
+@runtime_checkable
+class FindsLeftovers(Protocol):
+    """What a runtime may offer on top: to find what clusters left behind whose process is gone.
+
+    It finds, and does not judge: which makers live is told by :func:`minorch.leftovers`, which then ends
+    runs by the calls that every runtime has.
+    """
+
+    def list_made(self) -> Sequence[Made]:
+        """Return what there is of every owner, cheaply: it is called whenever a cluster starts.
+
+        Raises:
+            EngineUnavailable: the engine does not answer.
+        """
+
+    def discard(self, owner: Owner) -> None:
+        """Remove what is kept of an owner that has no runs any more. That there is nothing is fine."""
 
 
 class Change(NamedTuple):

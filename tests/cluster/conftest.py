@@ -62,10 +62,10 @@ def processes(tmp_path: Path) -> Iterator[ProcessRuntime]:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a cluster that closes be less patient than it is."""
-    from minorch.cluster import cluster
+    from minorch.cluster import crew
 
-    monkeypatch.setattr(cluster, "_MARGIN_S", 0.5)
-    monkeypatch.setattr(cluster, "_JOIN_S", 0.5)
+    monkeypatch.setattr(crew, "_MARGIN_S", 0.5)
+    monkeypatch.setattr(crew, "_JOIN_S", 0.5)
 
 
 @pytest.fixture

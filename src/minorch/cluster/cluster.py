@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
+import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 from minorch.builtins import default_registry
+from minorch.cluster.crew import Crew
 from minorch.cluster.draining import wait_drained
 from minorch.cluster.handles import JobHandle, Named, TaskHandle
+from minorch.cluster.left_over import Leftovers, find_leftovers, where_to_look
+from minorch.cluster.opened import remember, warn_of_others
 from minorch.cluster.setup import (
     choose_runtime,
     choose_store,
@@ -22,24 +25,28 @@ from minorch.cluster.setup import (
 from minorch.cluster.tables import node_rows, text_table
 from minorch.cluster.views import cluster_view
 from minorch.contracts import Runtime, Store
-from minorch.drivers import ManagerDriver, RuntimeHands, SteadyClock, WorkerDriver
-from minorch.errors import ClusterClosed, MinorchError, NotFound, UsageError, did_you_mean
+from minorch.drivers import (
+    ManagerDriver,
+    Presence,
+    RuntimeHands,
+    SteadyClock,
+    WorkerDriver,
+    this_process,
+)
+from minorch.errors import ClusterClosed, NotFound, UsageError, did_you_mean
 from minorch.manager import Manager, ManagerConfig
-from minorch.messages import Assign
 from minorch.model import Job, Node, Task
 from minorch.plugins import Registry, choose_filters, choose_scheduler
 from minorch.scheduling import CostFunction, CustomFilter, Explanation, JobPlan, Rebalance, Scheduler
 from minorch.state.events import Event
 from minorch.state.listing import EventList, NodeList, TaskList
-from minorch.state.pictures import JobInfo, NodeInfo, TaskInfo
+from minorch.state.pictures import NodeInfo, TaskInfo
+from minorch.stores.memory import MemoryStore
 from minorch.worker import WorkerConfig
 
 __all__ = ["Cluster"]
 
 _log = logging.getLogger("minorch")
-_MARGIN_S: Final = 15.0
-"""How much longer than the longest grace the cluster waits for its tasks to end when it closes."""
-_JOIN_S: Final = 5.0
 _REPORT_EVERY_S: Final = 0.003
 """Costs a task that ends at once so much, and saves a third of the work for each of many."""
 _START_S: Final = 10.0
@@ -49,7 +56,8 @@ class Cluster:
     """Runs jobs on this machine, or on the machine of one engine.
 
     It works from the moment it is made, in threads of its own, until :meth:`close` or the end of the
-    ``with`` block; then everything it runs is stopped and removed, unless *detach* was asked for.
+    ``with`` block; then everything it runs is stopped and removed, unless *detach* was asked for.  One that
+    nothing refers to any more, nor to a job of it, is closed too, by a thread, which says so in a warning.
 
     Args:
         workers: how many workers share the machine evenly, or their nodes one by one; a ``Node``
@@ -94,9 +102,6 @@ class Cluster:
         manager_config: ManagerConfig | None = None,
         worker_config: WorkerConfig | None = None,
     ) -> None:
-        self._closed = True  # until everything stands
-        self._ending = threading.RLock()
-        self._closing = False
         self._registry = registry if registry is not None else default_registry(installed=True)
         if registry is not None and plugins:
             raise UsageError("plugins= are for the cluster's own registry; register them in the one you give")
@@ -109,53 +114,74 @@ class Cluster:
                 "detach=True needs a store that lasts, or nobody could find the tasks again: "
                 'store="sqlite:jobs.db"'
             )
-        self._detach = detach
-        chosen = choose_runtime(runtime, self._registry, durable=store != "memory")
+        durable = store != "memory"
+        chosen = choose_runtime(runtime, self._registry, durable=durable)
         self._chosen = chosen
         self.why = chosen.why
         """Why the tasks run on this runtime."""
-        self._workers: dict[str, WorkerDriver] = {}
-        self._hands = RuntimeHands(chosen.runtime)
-        self._store: Store | None = None
-        self._own_store = False
+        self._places = where_to_look(chosen, anywhere=runtime == "auto")
+        self._in_block = False
+        self._submits = False
+        maker = this_process(durable=durable and not isinstance(store, MemoryStore))
+        self._crew = crew = Crew(chosen, RuntimeHands(chosen.runtime, maker), self._registry, detach=detach)
+        self._workers = crew.workers
         clock = SteadyClock()
         try:
             nodes = make_nodes(workers, chosen)
-            self._store, self._own_store = choose_store(store, self._registry)
-            self._manager = ManagerDriver(
+            crew.store, crew.own_store = choose_store(store, self._registry)
+            self._manager = crew.manager = ManagerDriver(
                 strategy,
-                self._store,
-                send=self._carry,
-                on_events=self._tell_observers,
+                crew.store,
+                send=crew.carry,
+                on_events=crew.tell_observers,
                 config=manager_config,
                 clock=clock,
                 seed=seed,
                 filters=more_filters,
             )
+            if maker.durable:
+                crew.presence = Presence(self._manager.cluster_id)
             nodes += self._manager.ask(lambda manager, now: nodes_left_over(manager, nodes, chosen))
             starts = max(1, chosen.runtime.concurrency)
             config = worker_config or WorkerConfig(
                 max_starting=2 * starts, max_removing=4 * starts, report_every_s=_REPORT_EVERY_S
             )
             for node in nodes:
-                self._workers[node.name] = WorkerDriver(
+                crew.workers[node.name] = WorkerDriver(
                     node,
-                    self._hands,
+                    crew.hands,
                     cluster_id=self._manager.cluster_id,
                     send=self._manager.receive,
                     config=config,
                     clock=clock,
                 )
             self._manager.start()
-            for worker in self._workers.values():
+            for worker in crew.workers.values():
                 worker.start()
-            self._closed = False
+            crew.closed = False
             self._await_nodes()
         except BaseException:
-            self._closed = True
-            self._end_threads()
+            crew.end_threads()
             raise
         _log.info("cluster of %d workers on runtime %s: %s", len(nodes), chosen.runtime.name, chosen.why)
+        self._tell_of_leftovers()
+        self._finalizer = weakref.finalize(self, crew.drop)
+        self._finalizer.atexit = False  # then daemon threads are gone, and nobody could wait for a task
+        remember(self)
+
+    def _tell_of_leftovers(self) -> None:
+        """Say that there is something to clean up. It is not done, and not being able to look is no harm."""
+        try:
+            dead = self.leftovers.dead
+        except Exception as error:  # noqa: BLE001  a runtime may be anybody's
+            _log.info("what earlier clusters left could not be listed: %s", error)
+            return
+        if dead:
+            _log.warning(
+                "clusters whose process is gone left %d behind: cluster.leftovers shows what, and "
+                "cluster.leftovers.clean() removes it",
+                len(dead),
+            )
 
     def _await_nodes(self) -> None:
         """Wait until every worker was heard of, so that a job can be judged by what there is."""
@@ -166,15 +192,6 @@ class Cluster:
                 return
             time.sleep(0.002)
         _log.warning("not all workers are ready after %g s: %s", _START_S, self.nodes)
-
-    def _carry(self, message: Assign) -> None:
-        worker = self._workers.get(message.worker)
-        if worker is not None:  # a node of an earlier cluster on this store may not be there any more
-            worker.receive(message)
-
-    def _tell_observers(self, events: Sequence[Event]) -> None:
-        for event in events:
-            self._registry.emit(event)
 
     # -- jobs ---------------------------------------------------------------------------------
 
@@ -189,11 +206,15 @@ class Cluster:
             StoreError: the store cannot be written.
             ClusterClosed: the cluster was closed.
         """
-        self._check_open()
+        crew = self._crew
+        crew.check_open()
         submitted = _as_job(job, "submit")
+        if not self._submits:
+            self._submits = True
+            warn_of_others(self)
 
         def accept(manager: Manager, now: float) -> str:
-            if self._closing:  # in the manager's thread, so that no job slips in behind the last stop
+            if crew.closing:  # in the manager's thread, so that no job slips in behind the last stop
                 raise ClusterClosed("the cluster is closing; make a new one")
             return manager.submit(submitted, now)
 
@@ -400,8 +421,7 @@ class Cluster:
         Raises:
             ClusterClosed: the cluster was closed.
         """
-        self._check_open()
-        return self._chosen.runtime
+        return self._crew.runtime_of(node)
 
     @property
     def runtime(self) -> str:
@@ -412,6 +432,16 @@ class Cluster:
     def registry(self) -> Registry:
         """The plugins that this cluster chooses from."""
         return self._registry
+
+    @property
+    def leftovers(self) -> Leftovers:
+        """What clusters left over on its runtime whose process is gone, as it is now.
+
+        See :func:`minorch.leftovers`.  A cluster looks when it starts, and says in a warning of the logger
+        ``minorch`` if there is something to clean up; it touches nothing.  If ``"auto"`` chose its runtime,
+        it looks among plain processes too.
+        """
+        return find_leftovers(self._places, but=frozenset({self._manager.cluster_id}))
 
     # -- the end ------------------------------------------------------------------------------
 
@@ -424,68 +454,22 @@ class Cluster:
             StoreError: the stops cannot be written, so what runs is left running.
             UsageError: an observer of events closes it, and would wait for itself.
         """
-        if self._closed or self._manager.forked:  # a fork's copy is not its own to end
-            return
-        self._manager.refuse_own_thread("close the cluster")
-        with self._ending:
-            if not self._closed:  # another thread may have closed it meanwhile
-                self._close()
-
-    def _close(self) -> None:
-        try:
-            if not self._detach:
-                self._stop_everything()
-        except MinorchError as error:
-            _log.warning("what runs is left running: %s", error)
-            raise
-        finally:
-            self._closed = True
-            self._end_threads()
-
-    def _stop_everything(self) -> None:
-        """Stop all jobs, wait for their ends, and have what is left of them removed."""
-        manager = self._manager
-
-        def begin(manager: Manager, now: float) -> tuple[list[JobInfo], float]:
-            self._closing = True
-            return _stop_open_jobs(manager, now)
-
-        jobs, grace_s = manager.call(begin)
-        deadline = time.monotonic() + grace_s + _MARGIN_S
-        for job in jobs:
-            try:
-                JobHandle(self, job.id, job.name).wait(max(0.0, deadline - time.monotonic()))
-            except TimeoutError as error:
-                _log.warning("closing although %s", error)
-        manager.call(_release_all)
-        deadline = time.monotonic() + _MARGIN_S
-        for name, worker in self._workers.items():
-            if not worker.wait_idle(max(0.0, deadline - time.monotonic())):
-                _log.warning("something of its tasks is left at worker %s", name)
-
-    def _end_threads(self) -> None:
-        for worker in self._workers.values():
-            worker.close(_JOIN_S)
-        manager: ManagerDriver | None = getattr(self, "_manager", None)
-        if manager is not None:
-            manager.close(_JOIN_S)
-        self._hands.close(_JOIN_S)
-        if self._chosen.ours:
-            self._chosen.runtime.close()
-        if self._store is not None and self._own_store:
-            self._store.close()
+        self._crew.close()
+        self._finalizer.detach()
 
     @property
     def settled(self) -> bool:
         """Whether nothing of it will change any more: it was closed."""
-        return self._closed
+        return self._crew.closed
 
-    def _check_open(self) -> None:
-        if self._closed:
-            raise ClusterClosed("the cluster is closed; make a new one")
+    @property
+    def in_block(self) -> bool:
+        """Whether a ``with`` block closes it."""
+        return self._in_block
 
     def __enter__(self) -> Self:
-        self._check_open()
+        self._crew.check_open()
+        self._in_block = True
         return self
 
     def __exit__(
@@ -501,11 +485,11 @@ class Cluster:
         states = self._manager.ask(
             lambda manager, now: [manager.job_state(job_id) for job_id in manager.job_ids().values()]
         )
-        words = "closed" if self._closed else f"runtime {self._chosen.runtime.name}"
+        words = "closed" if self._crew.closed else f"runtime {self._chosen.runtime.name}"
         return cluster_view(self.nodes, states, words)
 
     def __repr__(self) -> str:
-        state = "closed" if self._closed else f"{len(self._workers)} workers"
+        state = "closed" if self._crew.closed else f"{len(self._workers)} workers"
         return f"<Cluster {state}, runtime {self._chosen.runtime.name}>"
 
 
@@ -515,19 +499,3 @@ def _as_job(job: object, method: str) -> Job:
     if isinstance(job, Job):
         return job
     raise UsageError(f"{method}() takes a Job or a Task, not a {type(job).__name__}")
-
-
-def _stop_open_jobs(manager: Manager, now: float) -> tuple[list[JobInfo], float]:
-    """Stop every job that is not over; also the longest grace of their tasks, in seconds."""
-    jobs = [job for job in manager.jobs() if not job.state.terminal]
-    tasks = [task for job in jobs for task in job.tasks if not task.state.terminal]
-    grace_s = max((manager.spec(task.id).stop_grace_s for task in tasks), default=0.0)
-    for job in jobs:
-        manager.stop(job.id, now)
-    return jobs, grace_s
-
-
-def _release_all(manager: Manager, now: float) -> None:
-    """Have the workers forget what is left of every job."""
-    for job in manager.jobs():
-        manager.release(job.id, now)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from minorch.cluster.opened import in_notebook
 from minorch.cluster.tables import text_table
 from minorch.errors import ClusterClosed, JobFailed, MinorchError, NotFound, RuntimeFault, did_you_mean
 from minorch.ids import RunKey
@@ -23,6 +24,8 @@ from minorch.state.views import job_view, names_view, task_view
 from minorch.states import JobState, Reason, TaskState
 
 if TYPE_CHECKING:
+    import asyncio
+
     from minorch.contracts import Runtime
     from minorch.drivers import ManagerDriver
 
@@ -37,6 +40,7 @@ _EVIDENCE_BYTES = 256 * 1024
 _LOOK_EVERY_S = 0.25
 """Somebody who watches a bar sees no more."""
 _NAMES_SHOWN = 30
+_WAKE_S = 0.5
 
 
 class _Handle(Protocol):
@@ -259,6 +263,21 @@ class TaskHandle:
         return task_view(info, self.history, self._access.manager.ask(lambda manager, now: now))
 
 
+def _keep_awake(loop: asyncio.AbstractEventLoop) -> Callable[[], None]:
+    """Wake a loop now and then, until what is returned is called.
+
+    A kernel puts the interrupt of a cell that awaits into its loop, and does not wake it.
+    """
+    timer: asyncio.TimerHandle
+
+    def again() -> None:
+        nonlocal timer
+        timer = loop.call_later(_WAKE_S, again)
+
+    again()
+    return lambda: timer.cancel()
+
+
 class JobHandle:
     """A submitted job, as it stands each time it is asked.
 
@@ -415,10 +434,13 @@ class JobHandle:
         loop = asyncio.get_running_loop()
         over = asyncio.Event()
         end = self._when_over(lambda: loop.call_soon_threadsafe(over.set))
+        let_sleep = _keep_awake(loop) if in_notebook() else None
         try:
             yield from over.wait().__await__()
         finally:
             end()
+            if let_sleep is not None:
+                let_sleep()
         return self._final_state()
 
     def _final_state(self) -> JobState:

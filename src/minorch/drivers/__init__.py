@@ -6,7 +6,20 @@ what :class:`minorch.Cluster` uses, and what an application uses that carries th
 
 from minorch.drivers.clock import SteadyClock, new_id
 from minorch.drivers.hands import RuntimeHands
+from minorch.drivers.makers import Life, life_of, this_process
 from minorch.drivers.manager_driver import ManagerDriver
+from minorch.drivers.presence import Presence, open_clusters
 from minorch.drivers.worker_driver import WorkerDriver
 
-__all__ = ["ManagerDriver", "RuntimeHands", "SteadyClock", "WorkerDriver", "new_id"]
+__all__ = [
+    "Life",
+    "ManagerDriver",
+    "Presence",
+    "RuntimeHands",
+    "SteadyClock",
+    "WorkerDriver",
+    "life_of",
+    "new_id",
+    "open_clusters",
+    "this_process",
+]

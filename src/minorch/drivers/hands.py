@@ -8,7 +8,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import TypeVar, assert_never
 
-from minorch.contracts import Owner, Probe as Answered, RunStatus, Runtime
+import msgspec
+
+from minorch.contracts import Maker, Owner, Probe as Answered, RunStatus, Runtime
+from minorch.drivers.makers import this_process
 from minorch.drivers.measure import Gauge
 from minorch.drivers.pool import DaemonPool
 from minorch.errors import EngineUnavailable, MinorchError, StartFailed
@@ -51,10 +54,13 @@ class RuntimeHands:
 
     Args:
         runtime: what is called.
+        maker: what each run says of who had it started; None: this process, on behalf of a cluster that
+            another process may go on with.
     """
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, maker: Maker | None = None) -> None:
         self.runtime = runtime
+        self._maker = this_process(durable=True) if maker is None else maker
         self._work = DaemonPool(max(1, runtime.concurrency), f"minorch-{runtime.name}-work")
         self._control = DaemonPool(4, f"minorch-{runtime.name}-control")
         self._checks = DaemonPool(4, f"minorch-{runtime.name}-checks")
@@ -112,7 +118,7 @@ class RuntimeHands:
         pool.submit(do)
 
     def _start(self, action: Start, answer: Answer) -> Fact:
-        launch, key, preparing = action.launch, action.key, True
+        launch, key, preparing = msgspec.structs.replace(action.launch, maker=self._maker), action.key, True
         try:
             if not self._is_cancelled(key):
                 self.runtime.prepare(launch, lambda words: answer(Progressed(key=key, words=words)))

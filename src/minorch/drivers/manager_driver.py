@@ -185,6 +185,13 @@ class ManagerDriver:
                 f"({self._fault or 'it did not answer'})"
             ) from None
 
+    def post(self, call: Callable[[], None]) -> None:
+        """Have *call* called in the manager's thread soon, if it still takes turns; returns at once.
+
+        Unlike all else, the garbage collector may do this: it takes no lock.
+        """
+        self._inbox.put((call, Future()))
+
     def ask(self, question: Callable[[Manager, float], _T]) -> _T:
         """Ask the manager something, between two turns, in the caller's thread. It must change nothing.
 
@@ -315,7 +322,7 @@ class ManagerDriver:
                         calls.append(item)
                     item = self._inbox.get_nowait()
             except queue.Empty:
-                pass
+                item = None  # or the latest call, and all that it refers to, would live until the next one
             try:
                 deadline = self._turn(calls)
             except BaseException as error:  # noqa: BLE001  its callers are told

@@ -28,7 +28,7 @@ from typing import TypeVar
 import pytest
 from msgspec.structs import replace
 
-from minorch.contracts import Launch, Owner, RunStatus, Runtime
+from minorch.contracts import FindsLeftovers, Launch, Maker, Owner, RunStatus, Runtime
 from minorch.errors import RuntimeFault, StartFailed
 from minorch.ids import RunKey
 from minorch.model import HealthCheck, Secret, Task
@@ -519,6 +519,58 @@ class RuntimeContract:
             assert status is not None
             assert status.phase == "running"
             second.close()
+
+    # -- what is left over, for a runtime that can find it -----------------------------------------------
+
+    def test_it_lists_what_every_owner_has_and_who_made_it(
+        self, runtime: Runtime, owner: Owner, tmp_path: Path
+    ) -> None:
+        finder = self._finder(runtime)
+        maker = Maker(pid=1, birth="long ago", host="h", machine='"', user=0, durable=True)
+        made = replace(self.launch(owner, self.task(SLEEP)), maker=maker)
+        handle = runtime.start(made).handle
+        unsaid = self.start(runtime, owner, "exit 0")
+        self.exited(runtime, unsaid)
+        listed = {one.key: one for one in finder.list_made() if one.owner == owner}
+        assert listed.keys() == {made.key, unsaid}
+        found = listed[made.key]
+        assert (found.maker, found.phase, found.handle) == (maker, "running", handle)
+        assert (found.job, found.task) == ("job", made.task_name)
+        assert (listed[unsaid].maker, listed[unsaid].phase) == (None, "exited")
+
+    def test_a_run_is_adopted_whoever_made_it(self, runtime: Runtime, owner: Owner, tmp_path: Path) -> None:
+        self._finder(runtime)
+        self._needs("keeps_runs_across_instances")
+        maker = Maker(pid=1, birth="long ago", host="h", user=0, durable=True)
+        launch = replace(self.launch(owner, self.task(SLEEP)), maker=maker)
+        handle = runtime.start(launch).handle
+        runtime.close()
+        second = self.make_runtime(tmp_path)
+        try:
+            assert second.start(replace(launch, maker=replace(maker, pid=2))).handle == handle
+            assert second.start(replace(launch, maker=None)).handle == handle
+        finally:
+            second.close()
+
+    def test_of_an_owner_whose_runs_are_removed_nothing_is_left_once_it_is_discarded(
+        self, runtime: Runtime, owner: Owner
+    ) -> None:
+        finder = self._finder(runtime)
+        key = self.start(runtime, owner, "exit 0")
+        self.exited(runtime, key)
+        finder.discard(owner)
+        assert [one.key for one in finder.list_made() if one.owner == owner] == [key], "it has a run"
+        self.clear(runtime, key)
+        finder.discard(owner)
+        finder.discard(owner)
+        assert [one for one in finder.list_made() if one.owner == owner] == []
+        again = self.start(runtime, owner, "exit 0")
+        self.exited(runtime, again)
+
+    def _finder(self, runtime: Runtime) -> FindsLeftovers:
+        if not isinstance(runtime, FindsLeftovers):
+            pytest.skip(f"{type(runtime).__name__} does not find leftovers, and need not")
+        return runtime
 
     def _needs(self, flag: str) -> None:
         if not getattr(self, flag):

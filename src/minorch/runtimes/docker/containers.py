@@ -14,12 +14,12 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from minorch.contracts import Owner, RunStatus
+from minorch.contracts import Made, Owner, RunPhase, RunStatus
 from minorch.errors import EngineUnavailable, RuntimeFault, SpecError
 from minorch.ids import RunKey, check_id
 from minorch.runtimes.docker.engine import Engine, container_path, filters
 from minorch.runtimes.docker.faults import Refused
-from minorch.runtimes.docker.labels import key_of, owner_filter
+from minorch.runtimes.docker.labels import ANY_RUN, key_of, maker_of, names_in, owner_filter, owner_of
 from minorch.runtimes.docker.status import labels_in, read_status, tini_complaint
 from minorch.states import Reason
 
@@ -29,6 +29,12 @@ _MOST_KNOWN: Final = 10_000
 _REMOVAL_S: Final = 10.0
 _NOT_STARTED: Final = (126, 127)
 _HEADER: Final = 8
+_PHASES: Final[Mapping[str, RunPhase]] = {
+    "created": "created",
+    "running": "running",
+    "paused": "running",
+    "restarting": "running",
+}
 
 
 class Known(NamedTuple):
@@ -110,6 +116,13 @@ class Containers:
             if ours and (status := self.inspect_id(entry["Id"])) is not None:
                 statuses.append(status)
         return statuses
+
+    def list_made(self) -> Sequence[Made]:
+        """Return what one list tells of every container that is a run, of whatever owner."""
+        listed = self._engine.records(
+            "/containers/json", {"all": "1", "filters": filters(label=list(ANY_RUN))}
+        )
+        return [made for entry in listed if (made := _made(entry)) is not None]
 
     def status(self, record: Mapping[str, Any]) -> RunStatus | None:
         """Return the status in an inspect record, with what the init process wrote of a missing command."""
@@ -265,6 +278,24 @@ class Containers:
     def _forget(self, key: RunKey) -> None:
         with self._lock:
             self._known.pop(key, None)
+
+
+def _made(entry: Mapping[str, Any]) -> Made | None:
+    """What an entry of the engine's list says of a run; None if it is none, whatever its labels say."""
+    labels = entry.get("Labels") or {}
+    key, owner = key_of(labels), owner_of(labels)
+    if key is None or owner is None or f"/{key.name}" not in (entry.get("Names") or ()):
+        return None  # an image may carry our labels, and hands them on to what is made of it
+    job, task = names_in(labels)
+    return Made(
+        owner=owner,
+        key=key,
+        phase=_PHASES.get(str(entry.get("State")), "exited"),
+        handle=str(entry["Id"]),
+        job=job,
+        task=task,
+        maker=maker_of(labels),
+    )
 
 
 def _bounded(table: OrderedDict[Any, Any], key: object, value: object) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from minorch.contracts import Launch, Owner, Probe, RunStatus, RuntimeInfo, Watch
+from minorch.contracts import Launch, Made, Owner, Probe, RunStatus, RuntimeInfo, Watch
 from minorch.errors import RuntimeFault, UsageError
 from minorch.ids import RunKey
 from minorch.model import HealthCheck, TaskStats
@@ -173,6 +173,13 @@ class DockerRuntime:
         with self._lock:
             self._watches.add(watch)
         return watch
+
+    def list_made(self) -> Sequence[Made]:
+        """Return every container of the engine's that is a run, whoever made it; one call."""
+        return self._containers.list_made()
+
+    def discard(self, owner: Owner) -> None:
+        """Do nothing: of an owner there is nothing but its containers."""
 
     def close(self) -> None:
         """End watches, followed logs and connections; containers go on."""

@@ -28,14 +28,14 @@ import signal
 import stat
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from minorch.contracts import Owner
-from minorch.errors import UsageError
+from minorch.contracts import Maker, Owner
+from minorch.errors import SpecError, UsageError
 from minorch.ids import RunKey, check_id, check_name
 
 __all__ = ["Record", "Root", "RunFiles", "default_root"]
@@ -45,7 +45,7 @@ _EXIT: Final = re.compile(rb"(minorch-[0-9a-f-]+) ([0-9]{1,3})( signal)?\Z")
 _SPARE: Final = ".spare-"
 _MOST_SPARE: Final = 512
 _LONGEST_RECORD: Final = 1 << 14
-"""In bytes; a longer one, of some fifty runs, is not used again."""
+"""In bytes; a longer one, of some thirty runs, is not used again."""
 _FLAGS: Final = os.O_CLOEXEC | os.O_NOFOLLOW
 _APPEND: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | _FLAGS
 
@@ -61,6 +61,9 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     workdir: str
     ports: Mapping[str, str] = {}
     supervised: bool = False
+    job: str = ""
+    task: str = ""
+    maker: Maker | None = None
 
 
 class WrittenExit(msgspec.Struct, frozen=True):
@@ -147,6 +150,18 @@ class RunFiles:
                     record = found if found.run == self.name else record
         return record, ended
 
+    def last_maker(self) -> Maker | None:
+        """Who made the latest run that was recorded here, whichever that was."""
+        try:
+            with open(os.open(self.record, os.O_RDONLY | _FLAGS), "rb") as file:
+                lines = file.read(1 << 20).split(b"\n")
+        except OSError:
+            return None
+        for line in reversed(lines[:-1]):
+            with contextlib.suppress(msgspec.DecodeError):
+                return _decode_record(line).maker
+        return None
+
 
 def write_line(fd: int, line: Record | str) -> None:
     """Write a line to an open record, in one piece, so that no reader sees a part of it for long.
@@ -210,9 +225,23 @@ class Root:
         """Every run of *owner*, in the order of their names."""
         parent = self._owner_path(owner)
         with contextlib.suppress(FileNotFoundError):
-            for name in sorted(os.listdir(parent)):
-                if match := _RUN.match(name):
-                    yield RunKey(match[1], int(match[2]), int(match[3])), RunFiles(parent, name)
+            yield from _runs_in(parent, sorted(os.listdir(parent)))
+
+    def everything(self) -> Iterator[tuple[Owner, Sequence[tuple[RunKey, RunFiles]], Sequence[RunFiles]]]:
+        """Everybody who has a directory here, with their runs, and the directories that wait to serve one.
+
+        They may be others' and in use, so they are not taken note of: :meth:`tidy` does not go there.
+        """
+        for cluster in sorted(_directories(self.path)):
+            for node in sorted(_directories(f"{self.path}/{cluster}")):
+                try:
+                    owner = Owner(check_id(cluster, "cluster"), check_name(node, "node"))
+                except SpecError:  # a directory that is not ours
+                    continue
+                parent = f"{self.path}/{cluster}/{node}"
+                names = sorted(_directories(parent))
+                spares = [RunFiles(parent, name) for name in names if name.startswith(_SPARE)]
+                yield owner, [*_runs_in(parent, names)], spares
 
     def claim(self, owner: Owner, files: RunFiles) -> None:
         """Make all files of a run, unless somebody has.
@@ -292,12 +321,23 @@ class Root:
             owners, self._paths = list(self._paths.values()), {}
             self._spare.clear()
         for path in owners:
-            with contextlib.suppress(OSError):
-                for name in os.listdir(path):
-                    if name.startswith(_SPARE):  # ours, of a process that crashed, or of one that lives
-                        self._tidy_away(path, name)
-                os.rmdir(path)
-                os.rmdir(os.path.dirname(path))
+            self._tidy_owner(path)
+
+    def discard(self, owner: Owner) -> None:
+        """Remove the directories of an owner that holds no run."""
+        path = self._owner_path(owner)
+        with self._lock:
+            self._paths.pop(owner, None)
+            self._spare.pop(path, None)
+        self._tidy_owner(path)
+
+    def _tidy_owner(self, path: str) -> None:
+        with contextlib.suppress(OSError):
+            for name in os.listdir(path):
+                if name.startswith(_SPARE):  # ours, of a process that crashed, or of one that lives
+                    self._tidy_away(path, name)
+            os.rmdir(path)
+            os.rmdir(os.path.dirname(path))
 
     def _tidy_away(self, parent: str, name: str) -> None:
         """Remove a directory, under a new name: nobody may make a run of it half-way."""
@@ -358,6 +398,12 @@ def _checked_name(key: RunKey) -> str:
     if not _RUN.match(key.name):
         raise UsageError(f"{key!r:.120} does not name a run")
     return key.name
+
+
+def _runs_in(parent: str, names: Iterable[str]) -> Iterator[tuple[RunKey, RunFiles]]:
+    for name in names:
+        if match := _RUN.match(name):
+            yield RunKey(match[1], int(match[2]), int(match[3])), RunFiles(parent, name)
 
 
 def _directories(path: str) -> list[str]:

@@ -21,8 +21,10 @@ __all__ = [
     "birth",
     "environment",
     "find_by_environment",
+    "is_hidden",
     "kill_survivors",
     "kill_tree",
+    "lives",
     "signal_group",
     "usage_by_session",
 ]
@@ -101,6 +103,30 @@ def birth(pid: int) -> str | None:
         return str(psutil.Process(pid).create_time())
     except psutil.Error:
         return None
+
+
+def is_hidden(pid: int) -> bool:
+    """Whether there is a process with this pid whose birth may not be seen (``hidepid``, see proc(5))."""
+    return birth(pid) is None and psutil.pid_exists(pid)
+
+
+def lives(pid: int, born: str) -> bool:
+    """Whether the process with this pid and birth still does something: a zombie does not.
+
+    One whose first thread has ended while others go on looks like a zombie, and is none.
+    """
+    if birth(pid) != born:
+        return False
+    if not _HAS_PROC:
+        with contextlib.suppress(psutil.Error):
+            return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        return False
+    stat = _stat(pid)
+    if stat is None or stat.state not in "ZX":
+        return stat is not None
+    with contextlib.suppress(OSError):
+        return len(os.listdir(f"{_PROC}/{pid}/task")) > 1
+    return False
 
 
 def signal_group(pid: int, born: str | None, number: signal.Signals) -> None:

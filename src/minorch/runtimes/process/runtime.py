@@ -17,7 +17,7 @@ from typing import Final
 
 import psutil
 
-from minorch.contracts import Launch, Owner, Probe, RunStatus, RuntimeInfo, Watch
+from minorch.contracts import Launch, Made, Owner, Probe, RunStatus, RuntimeInfo, Watch
 from minorch.errors import RuntimeFault, StartFailed, UsageError
 from minorch.ids import RunKey
 from minorch.model import HealthCheck, Task, TaskStats
@@ -171,6 +171,9 @@ class ProcessRuntime:
             workdir=workdir,
             ports=ports,
             supervised=supervised,
+            job=launch.job,
+            task=launch.task_name,
+            maker=launch.maker,
         )
 
     def _spawn_in(
@@ -285,6 +288,21 @@ class ProcessRuntime:
         host = {"0.0.0.0": "127.0.0.1", "[::]": "::1"}.get(host, host.strip("[]"))
         return probe_port(check, host, int(port))
 
+    def list_made(self) -> Sequence[Made]:
+        """Return what lies below the root, of every owner. No run is adopted by it."""
+        self._check_open()
+        found: list[Made] = []
+        for owner, runs, spares in self._root.everything():
+            made = [_made(owner, key, files) for key, files in runs]
+            if not runs and spares:
+                made = [_put_aside(owner, spares)]
+            found += filter(None, made)
+        return found
+
+    def discard(self, owner: Owner) -> None:
+        """Remove the directories of an owner that has no runs any more."""
+        self._root.discard(owner)
+
     def close(self) -> None:
         """End the runtime's thread. Runs go on; another runtime with the same root finds them."""
         if os.getpid() != self._pid:  # a fork's copy is not its own to tidy up
@@ -382,6 +400,28 @@ class ProcessRuntime:
         with contextlib.suppress(OSError):
             run.files.append(record)
         return record, written
+
+
+def _made(owner: Owner, key: RunKey, files: RunFiles) -> Made | None:
+    """What is written of a run; None where it is about to be."""
+    record, _written = files.read()
+    if record is None:
+        return None if files.age_s < _SETTLE_S else Made(owner=owner, key=key, phase="created")
+    runs = bool(record.birth) and processes.birth(record.pid) == record.birth
+    return Made(
+        owner=owner,
+        key=key,
+        phase="running" if runs else "exited",
+        handle=str(record.pid),
+        job=record.job,
+        task=record.task,
+        maker=record.maker,
+    )
+
+
+def _put_aside(owner: Owner, spares: Sequence[RunFiles]) -> Made:
+    makers = (files.last_maker() for files in spares)
+    return Made(owner=owner, key=None, phase="exited", maker=next(filter(None, makers), None))
 
 
 def _no_files(error: OSError) -> StartFailed:
