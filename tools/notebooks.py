@@ -108,7 +108,8 @@ def run(notebook: Notebook, limit_s: float, env: Mapping[str, str], save: Path |
         for name in ("guard", "work", "state", "ipython"):
             (place / name).mkdir()
         (place / "guard" / "sitecustomize.py").write_text(GUARD)
-        paths = [str(place / "guard"), *filter(None, [os.environ.get("PYTHONPATH")])]
+        # A reader has the notebook in its directory, and finds the examples above it.
+        paths = [str(place / "guard"), str(NOTEBOOKS.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
         env = {
             **os.environ,
             "PYTHONPATH": os.pathsep.join(paths),

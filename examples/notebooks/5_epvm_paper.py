@@ -27,15 +27,13 @@
 import importlib
 import inspect
 import sys
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 
 from minorch.simulation import SimulationResult
 from minorch.simulation.intervals import mean_interval
 
-here = (Path(".."), Path("examples"), Path())  # where the example may be, seen from where this runs
-sys.path.append(str(next(place for place in here if (place / "epvm_paper.py").exists()).resolve()))
+sys.path.append("..")  # the example lies above the directory of the notebooks
 paper = importlib.import_module("epvm_paper")
 
 COLOURS = dict(zip(paper.STRATEGIES, ["#D55E00", "#0072B2", "#56B4E9", "#009E73", "#CC79A7"], strict=True))
