@@ -43,7 +43,7 @@ nitpick_ignore_regex = [
     ),
     (r"py:.*", r"(pluggy|msgspec|docker|psutil|pathlib|os|pandas|matplotlib)(\..*)?"),
     # What is returned by a function whose text says what that is good for.
-    (r"py:class", r"minorch\.simulation\.(distributions\.\w+|traces\.trace\.Reading)"),
+    (r"py:class", r"minorch\.simulation\.(workloads\.distributions\.\w+|traces\.trace\.Reading)"),
     # Names as they stand in annotations of modules that import them for types alone.
     (r"py:class", r"(Axes|Figure|Column|Run|SimulatedEngine|ManagerProcess|WorkerProcess|Action|Clock)"),
     (

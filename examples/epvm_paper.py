@@ -32,7 +32,7 @@ from minorch.simulation import (
     SimulationResult,
     compare,
 )
-from minorch.simulation.intervals import mean_interval
+from minorch.simulation.comparing.intervals import mean_interval
 
 KIB, MIB = 1024, 1024**2
 PHYSICAL = "physical-memory"

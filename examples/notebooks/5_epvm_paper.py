@@ -31,7 +31,7 @@ import sys
 import matplotlib.pyplot as plt
 
 from minorch.simulation import SimulationResult
-from minorch.simulation.intervals import mean_interval
+from minorch.simulation.comparing.intervals import mean_interval
 
 sys.path.append("..")  # the example lies above the directory of the notebooks
 paper = importlib.import_module("epvm_paper")

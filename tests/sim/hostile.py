@@ -7,7 +7,7 @@ import random
 from minorch.contracts import Launch, RunStatus
 from minorch.messages import Assign, Report
 from minorch.simulation import Agenda, Clock, Commit, Conditions, Fate, Outcome
-from minorch.simulation.conditions import Interrupted
+from minorch.simulation.driver.conditions import Interrupted
 from minorch.states import Reason
 from minorch.worker import Action, ListRuns, Probe, Start
 from tests.sim.scenario import Scenario

@@ -8,7 +8,7 @@ import pytest
 
 from minorch import Affinity, Job, Node, PluginError, Resources, Scheduler, Task, UnknownPlugin, UsageError
 from minorch.simulation import Ending, Simulation
-from minorch.simulation.compaction import Compaction, cell_compaction
+from minorch.simulation.results.compaction import Compaction, cell_compaction
 from tests.simulation.ledgers import machines, ran, result_of
 
 

@@ -25,13 +25,13 @@ from minorch.model import Node
 from minorch.progress import Progress
 from minorch.schedulers import EPVM, BinPack
 from minorch.scheduling import NodeView, TaskView
-from minorch.simulation import other_processes
-from minorch.simulation.arrivals import Arrival
-from minorch.simulation.compare import compare
-from minorch.simulation.comparison import Comparison
-from minorch.simulation.contrasts import Verdict
-from minorch.simulation.criteria import MEASURES, Measure
+from minorch.simulation.comparing import other_processes
+from minorch.simulation.comparing.compare import compare
+from minorch.simulation.comparing.comparison import Comparison
+from minorch.simulation.comparing.contrasts import Verdict
+from minorch.simulation.comparing.criteria import MEASURES, Measure
 from minorch.simulation.simulation import Simulation
+from minorch.simulation.workloads.arrivals import Arrival
 
 NODES = [Node(f"n{at}", capacity=mo.Resources(cpu=4, memory="8GiB")) for at in range(4)]
 
@@ -204,7 +204,7 @@ SCRIPT = """
 import random
 import minorch as mo
 from minorch.model import Node
-from minorch.simulation.compare import compare
+from minorch.simulation.comparing.compare import compare
 
 print("read")
 nodes = [Node(f"n{at}", capacity=mo.Resources(cpu=4)) for at in range(4)]
@@ -246,7 +246,9 @@ def test_a_script_needs_no_guard_and_strategies_may_be_defined_in_it(how: str, t
 def test_without_loky_runs_are_made_one_after_another_and_it_is_said(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
-    monkeypatch.setattr(sys.modules["minorch.simulation.compare"], "loky_is_installed", lambda: False)
+    monkeypatch.setattr(
+        sys.modules["minorch.simulation.comparing.compare"], "loky_is_installed", lambda: False
+    )
     with caplog.at_level(logging.WARNING, "minorch.simulation"):
         found = compare(["spread"], workload=drawn, nodes=NODES, seeds=[1, 2], processes=2)
     assert 'pip install "minorch[compare]"' in found.notes[0]
@@ -329,7 +331,7 @@ INTERRUPTED = """
 import os, signal, time
 import minorch as mo
 from minorch.model import Node
-from minorch.simulation.compare import compare
+from minorch.simulation.comparing.compare import compare
 signal.signal(signal.SIGINT, signal.default_int_handler)  # shells have what runs behind them ignore it
 
 class Endless(mo.Scheduler):
@@ -660,7 +662,7 @@ def test_a_figure_that_is_not_there_is_refused(three: Comparison):
 
 def test_nothing_of_the_extras_is_imported_before_it_is_used():
     code = (
-        "import sys, minorch, minorch.simulation.compare, minorch.simulation.determinism\n"
+        "import sys, minorch, minorch.simulation\n"
         "print([name for name in ('loky', 'cloudpickle', 'tqdm', 'pandas', 'numpy') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -18,11 +18,11 @@ from minorch.builtins import default_registry
 from minorch.errors import PluginError, UsageError
 from minorch.model import Node
 from minorch.scheduling import ClusterView, NodeView, TaskView
-from minorch.simulation.arrivals import Arrival
-from minorch.simulation.determinism import check_deterministic
+from minorch.simulation.comparing.determinism import check_deterministic
 from minorch.simulation.faults import Faults
 from minorch.simulation.models import CpuSharing, Model, Running
 from minorch.simulation.simulation import Simulation
+from minorch.simulation.workloads.arrivals import Arrival
 
 NAMES = ("amber", "birch", "cedar", "dogwood", "elm", "fir", "ginkgo", "hazel")
 NODES = [Node(name, capacity=mo.Resources(cpu=4, memory="8GiB")) for name in NAMES]

@@ -17,8 +17,8 @@ from hypothesis import given, settings, strategies as st
 from minorch.errors import UsageError
 from minorch.model import Job, Task
 from minorch.resources import Resources
-from minorch.simulation.arrivals import Arrival, read_arrivals
-from minorch.simulation.distributions import (
+from minorch.simulation.workloads.arrivals import Arrival, read_arrivals
+from minorch.simulation.workloads.distributions import (
     between,
     bounded_pareto,
     choice,
@@ -27,9 +27,9 @@ from minorch.simulation.distributions import (
     exponential,
     lognormal,
 )
-from minorch.simulation.generators import bursts, diurnal, poisson, services, varying
-from minorch.simulation.merging import merged
-from minorch.simulation.resampling import resampled
+from minorch.simulation.workloads.generators import bursts, diurnal, poisson, services, varying
+from minorch.simulation.workloads.merging import merged
+from minorch.simulation.workloads.resampling import resampled
 
 SMALL, LARGE = Resources(cpu=1, memory="2GiB"), Resources(cpu=8, memory="16GiB")
 
@@ -71,7 +71,7 @@ def test_a_workload_gives_the_same_in_another_process(kind: str):
 def test_nothing_depends_on_the_seed_of_hashes():
     code = (
         "import hashlib; from tests.simulation.test_generators import every_kind\n"
-        "from minorch.simulation.arrivals import read_arrivals\n"
+        "from minorch.simulation.workloads.arrivals import read_arrivals\n"
         "made = [list(read_arrivals(w, 5)) for w in every_kind(50).values()]\n"
         "print(hashlib.sha256(repr(made).encode()).hexdigest())"
     )

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 from minorch.errors import UsageError
-from minorch.simulation.contrasts import Verdict, differences_of
-from minorch.simulation.intervals import (
+from minorch.simulation.comparing.contrasts import Verdict, differences_of
+from minorch.simulation.comparing.intervals import (
     constant,
     holm,
     mean_interval,

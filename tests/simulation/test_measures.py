@@ -12,8 +12,8 @@ from hypothesis import given, strategies as st
 
 from minorch import Node, Resources, UsageError
 from minorch.simulation import Ending, Ledger
-from minorch.simulation.fragmentation import fragmentation
-from minorch.simulation.measures import (
+from minorch.simulation.results.fragmentation import fragmentation
+from minorch.simulation.results.measures import (
     Percentiles,
     bounded_slowdowns,
     fairness,
@@ -24,7 +24,7 @@ from minorch.simulation.measures import (
     slowdowns,
     waits_s,
 )
-from minorch.simulation.usage import Timeline, amount_of
+from minorch.simulation.results.usage import Timeline, amount_of
 from tests.simulation.ledgers import END_S, MIXED, Told, ledger_of, ledgers, machines, ran
 
 numbers = st.floats(-1e9, 1e9)

@@ -11,7 +11,7 @@ from hypothesis import given, strategies as st
 
 from minorch.errors import TraceError, UsageError
 from minorch.resources import Resources
-from minorch.simulation.nodes import load_nodes, mixed, uniform
+from minorch.simulation.workloads.nodes import load_nodes, mixed, uniform
 
 CSV = """\
 name,cpu,memory,disk,gpu,label.zone,max_tasks,taints

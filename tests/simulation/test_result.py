@@ -19,7 +19,7 @@ from hypothesis import given, settings
 
 from minorch import InvariantError, Job, Node, Reason, Resources, Task, UsageError
 from minorch.simulation import Ending, Fault, Faults, Ledger, Simulation, SimulationResult
-from minorch.simulation.conservation import check
+from minorch.simulation.results.conservation import check
 from tests.simulation.ledgers import END_S, Told, ledgers, machines, ran, result_of
 
 TOLD = [

@@ -9,8 +9,8 @@ import pytest
 from minorch.errors import TraceError
 from minorch.resources import Resources
 from minorch.simulation import Simulation
-from minorch.simulation.nodes import uniform
 from minorch.simulation.traces import load_alibaba2018
+from minorch.simulation.workloads.nodes import uniform
 
 TRACE = """\
 R4_2,1,j_1,1,Terminated,130,140,50,0.5

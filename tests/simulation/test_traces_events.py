@@ -12,8 +12,8 @@ from minorch.errors import TraceError, UsageError
 from minorch.model import Job, Node, Task
 from minorch.resources import Resources
 from minorch.simulation import Conditions, Outcome, SimulatedCluster, Simulation
-from minorch.simulation.nodes import uniform
 from minorch.simulation.traces import Recording, from_events, load_events, save_events
+from minorch.simulation.workloads.nodes import uniform
 from minorch.state.events import Event
 
 

@@ -16,7 +16,6 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from minorch.errors import TraceError
-from minorch.simulation.arrivals import read_arrivals
 from minorch.simulation.traces import (
     Trace,
     from_events,
@@ -28,6 +27,7 @@ from minorch.simulation.traces import (
     load_swf,
 )
 from minorch.simulation.traces.sorting import sort_rows
+from minorch.simulation.workloads.arrivals import read_arrivals
 
 SWF = (
     "; MaxProcs: 8\n"

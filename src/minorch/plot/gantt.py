@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple, overload
 from minorch.plot.canvas import COLOURS, DARK, GREY, axes_for, label_nodes, tidy, time_unit
 from minorch.plot.heatmap import draw_map, map_height
 from minorch.simulation import Ending, SimulationResult
-from minorch.simulation.ledger import ENDINGS, Ledger
-from minorch.simulation.usage import Timeline
+from minorch.simulation.results.ledger import ENDINGS, Ledger
+from minorch.simulation.results.usage import Timeline
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal, overload
 from minorch.errors import UsageError, brief
 from minorch.plot.canvas import MAP, axes_for, label_nodes, time_unit
 from minorch.simulation import SimulationResult
-from minorch.simulation.usage import Timeline
+from minorch.simulation.results.usage import Timeline
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

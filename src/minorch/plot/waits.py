@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, overload
 from minorch.errors import UsageError, brief
 from minorch.plot.canvas import COLOURS, LINES, axes_for, tidy
 from minorch.simulation import SimulationResult
-from minorch.simulation.measures import outcomes, percentile, waits_s
+from minorch.simulation.results.measures import outcomes, percentile, waits_s
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,41 +5,27 @@ tests of faults: :class:`SimulatedCluster`, whose :class:`Conditions` say how lo
 wrong.
 """
 
-from minorch.simulation.agenda import Agenda, Clock
-from minorch.simulation.arrivals import Arrival, Workload
-from minorch.simulation.cluster import ManagerProcess, SimulatedCluster, WorkerProcess
-from minorch.simulation.compaction import Compaction, cell_compaction
-from minorch.simulation.compare import compare
-from minorch.simulation.comparison import ComparedRun, Comparison, Row
-from minorch.simulation.conditions import Commit, Conditions, Fate, Outcome
-from minorch.simulation.conservation import check
-from minorch.simulation.contrasts import Difference, Verdict
-from minorch.simulation.criteria import MEASURES, Measure
-from minorch.simulation.determinism import check_deterministic
-from minorch.simulation.distributions import (
-    Distribution,
-    between,
-    bounded_pareto,
-    choice,
-    constant,
-    demands,
-    exponential,
-    lognormal,
-)
-from minorch.simulation.engine import Run, SimulatedEngine
+from minorch.simulation.comparing.compare import compare
+from minorch.simulation.comparing.comparison import ComparedRun, Comparison, Row
+from minorch.simulation.comparing.contrasts import Difference, Verdict
+from minorch.simulation.comparing.criteria import MEASURES, Measure
+from minorch.simulation.comparing.determinism import check_deterministic
+from minorch.simulation.driver.agenda import Agenda, Clock
+from minorch.simulation.driver.cluster import ManagerProcess, SimulatedCluster, WorkerProcess
+from minorch.simulation.driver.conditions import Commit, Conditions, Fate, Outcome
+from minorch.simulation.driver.engine import Run, SimulatedEngine
+from minorch.simulation.driver.observer import Observer
 from minorch.simulation.faults import Faults
-from minorch.simulation.fragmentation import Fragmentation
-from minorch.simulation.generators import bursts, diurnal, poisson, services, varying
-from minorch.simulation.ledger import Ending, Ledger, RunRecord, SimulatedTask
-from minorch.simulation.measures import Makespan, Outcomes, Percentiles
-from minorch.simulation.merging import merged
 from minorch.simulation.models import CpuSharing, FixedDuration, MemoryThrash, Model, Running
-from minorch.simulation.nodes import load_nodes, mixed, uniform
-from minorch.simulation.observer import Observer
-from minorch.simulation.resampling import resampled
-from minorch.simulation.result import Fault, SimulationResult
+from minorch.simulation.results.compaction import Compaction, cell_compaction
+from minorch.simulation.results.conservation import check
+from minorch.simulation.results.fragmentation import Fragmentation
+from minorch.simulation.results.ledger import Ending, Ledger, RunRecord, SimulatedTask
+from minorch.simulation.results.measures import Makespan, Outcomes, Percentiles
+from minorch.simulation.results.result import Fault, SimulationResult
+from minorch.simulation.results.summary import Summary
+from minorch.simulation.results.usage import ResourceUse, Series, Timeline
 from minorch.simulation.simulation import Simulation
-from minorch.simulation.summary import Summary
 from minorch.simulation.traces import (
     Recording,
     Trace,
@@ -52,7 +38,21 @@ from minorch.simulation.traces import (
     load_swf,
     save_events,
 )
-from minorch.simulation.usage import ResourceUse, Series, Timeline
+from minorch.simulation.workloads.arrivals import Arrival, Workload
+from minorch.simulation.workloads.distributions import (
+    Distribution,
+    between,
+    bounded_pareto,
+    choice,
+    constant,
+    demands,
+    exponential,
+    lognormal,
+)
+from minorch.simulation.workloads.generators import bursts, diurnal, poisson, services, varying
+from minorch.simulation.workloads.merging import merged
+from minorch.simulation.workloads.nodes import load_nodes, mixed, uniform
+from minorch.simulation.workloads.resampling import resampled
 
 __all__ = [
     "MEASURES",

@@ -6,9 +6,9 @@ import random
 from functools import partial
 from math import inf
 
-from minorch.simulation.cluster import SimulatedCluster, WorkerProcess
+from minorch.simulation.driver.cluster import SimulatedCluster, WorkerProcess
 from minorch.simulation.faults import Faults
-from minorch.simulation.result import Fault
+from minorch.simulation.results.result import Fault
 from minorch.simulation.world import SimulatedWorld
 
 __all__ = ["Outages"]

@@ -8,7 +8,7 @@ from math import inf, isfinite
 from minorch.errors import UsageError
 from minorch.ids import RunKey
 from minorch.model import Node
-from minorch.simulation.agenda import Agenda
+from minorch.simulation.driver.agenda import Agenda
 from minorch.simulation.models import Model, Running
 
 __all__ = ["Pace"]

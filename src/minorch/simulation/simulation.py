@@ -18,14 +18,14 @@ from minorch.model import Node
 from minorch.plugins import Registry, choose_filters, choose_scheduler
 from minorch.progress import ProgressLike, show_progress
 from minorch.scheduling import CostFunction, CustomFilter, Explanation, Scheduler
-from minorch.simulation.arrivals import Arrival, Workload, read_arrivals
-from minorch.simulation.cluster import SimulatedCluster
-from minorch.simulation.determinism import check_deterministic
+from minorch.simulation.comparing.determinism import check_deterministic
+from minorch.simulation.driver.cluster import SimulatedCluster
 from minorch.simulation.faults import Faults
-from minorch.simulation.ledger import Ledger
 from minorch.simulation.models import FixedDuration, Model
 from minorch.simulation.outages import Outages
-from minorch.simulation.result import SimulationResult
+from minorch.simulation.results.ledger import Ledger
+from minorch.simulation.results.result import SimulationResult
+from minorch.simulation.workloads.arrivals import Arrival, Workload, read_arrivals
 from minorch.simulation.world import Planning, Recorder, SimulatedWorld
 from minorch.state.events import Event
 from minorch.state.listing import NodeList

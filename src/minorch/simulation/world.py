@@ -1,6 +1,6 @@
 """The world that a simulation plays in: how long its tasks run, what goes wrong, and who notes it down.
 
-This is where the virtual-time driver (:mod:`minorch.simulation.cluster`) meets the workload.  The
+This is where the virtual-time driver (:mod:`minorch.simulation.driver.cluster`) meets the workload.  The
 *conditions* say what happens, the *recorder* writes into the ledger what did.
 """
 
@@ -18,15 +18,15 @@ from minorch.manager import Step
 from minorch.messages import Assign, Report
 from minorch.model import Job, NodeStats
 from minorch.resources import Resources
-from minorch.simulation.arrivals import Arrival
-from minorch.simulation.cluster import ManagerProcess, SimulatedCluster
-from minorch.simulation.conditions import AT_ONCE, Commit, Conditions, Fate, Outcome
-from minorch.simulation.engine import Run, SimulatedEngine
+from minorch.simulation.driver.cluster import ManagerProcess, SimulatedCluster
+from minorch.simulation.driver.conditions import AT_ONCE, Commit, Conditions, Fate, Outcome
+from minorch.simulation.driver.engine import Run, SimulatedEngine
+from minorch.simulation.driver.observer import Observer
 from minorch.simulation.faults import Faults
-from minorch.simulation.ledger import Ending, Ledger
 from minorch.simulation.models import Model, Running
-from minorch.simulation.observer import Observer
 from minorch.simulation.pace import Pace
+from minorch.simulation.results.ledger import Ending, Ledger
+from minorch.simulation.workloads.arrivals import Arrival
 from minorch.state.events import Event
 from minorch.states import Reason
 from minorch.worker import Action, Start

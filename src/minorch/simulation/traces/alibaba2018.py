@@ -15,12 +15,12 @@ from typing import Final, NamedTuple
 from minorch.errors import UsageError
 from minorch.model import Job, Node, Task
 from minorch.resources import Resources
-from minorch.simulation.arrivals import Arrival
-from minorch.simulation.files import PathLike
 from minorch.simulation.traces.formats import cells, check_format
 from minorch.simulation.traces.lines import LeftOut, Malformed, as_name, built, number, parsed, whole
 from minorch.simulation.traces.sorting import sort_rows
 from minorch.simulation.traces.trace import Reading, Trace
+from minorch.simulation.workloads.arrivals import Arrival
+from minorch.simulation.workloads.files import PathLike
 
 __all__ = ["load_alibaba2018"]
 

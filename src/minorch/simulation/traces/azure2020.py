@@ -17,12 +17,12 @@ from typing import Final
 from minorch.errors import TraceError, UsageError, brief
 from minorch.model import Job, Task
 from minorch.resources import Resources
-from minorch.simulation.arrivals import Arrival
-from minorch.simulation.files import PathLike, is_gzip, unpacked
-from minorch.simulation.prototypes import Prototypes
 from minorch.simulation.traces.formats import check_format, header_of
 from minorch.simulation.traces.lines import LeftOut, Malformed
 from minorch.simulation.traces.trace import Reading, Trace
+from minorch.simulation.workloads.arrivals import Arrival
+from minorch.simulation.workloads.files import PathLike, is_gzip, unpacked
+from minorch.simulation.workloads.prototypes import Prototypes
 
 __all__ = ["load_azure2020"]
 

@@ -14,10 +14,10 @@ import msgspec
 from minorch.errors import SpecError, TraceError, UsageError, brief
 from minorch.ids import instance_name
 from minorch.model import Job, Node, Task
-from minorch.simulation.arrivals import Arrival
-from minorch.simulation.files import PathLike, read_lines
 from minorch.simulation.traces.formats import check_format
 from minorch.simulation.traces.trace import Reading, Trace
+from minorch.simulation.workloads.arrivals import Arrival
+from minorch.simulation.workloads.files import PathLike, read_lines
 from minorch.state.events import Event
 
 __all__ = ["Recording", "from_events", "load_events", "save_events"]

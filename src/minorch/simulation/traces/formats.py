@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from minorch.errors import TraceError
-from minorch.simulation.files import PathLike, is_gzip, read_lines
 from minorch.simulation.traces.lines import Malformed
+from minorch.simulation.workloads.files import PathLike, is_gzip, read_lines
 
 __all__ = ["cells", "check_format", "header_of"]
 

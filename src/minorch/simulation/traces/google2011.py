@@ -16,13 +16,13 @@ from typing import Final, NamedTuple
 from minorch.errors import UsageError
 from minorch.model import Job, Node, Task
 from minorch.resources import Resources
-from minorch.simulation.arrivals import Arrival
-from minorch.simulation.files import PathLike
-from minorch.simulation.prototypes import Prototypes
 from minorch.simulation.traces.formats import cells, check_format
 from minorch.simulation.traces.lines import LATEST, Malformed, built, number, parsed, whole
 from minorch.simulation.traces.sorting import sort_rows
 from minorch.simulation.traces.trace import Reading, Trace
+from minorch.simulation.workloads.arrivals import Arrival
+from minorch.simulation.workloads.files import PathLike
+from minorch.simulation.workloads.prototypes import Prototypes
 
 __all__ = ["load_google2011"]
 

@@ -10,9 +10,9 @@ from typing import Final, TypeVar
 
 from minorch.errors import SpecError, UsageError, brief
 from minorch.ids import check_name
-from minorch.simulation.arrivals import Arrival
-from minorch.simulation.files import read_lines
 from minorch.simulation.traces.trace import Reading
+from minorch.simulation.workloads.arrivals import Arrival
+from minorch.simulation.workloads.files import read_lines
 
 __all__ = ["LATEST", "LeftOut", "Malformed", "as_name", "built", "number", "parsed", "whole"]
 

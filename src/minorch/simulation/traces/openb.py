@@ -14,13 +14,13 @@ from typing import Final
 from minorch.errors import TraceError
 from minorch.model import Job, Node, Task
 from minorch.resources import Resources
-from minorch.simulation.arrivals import Arrival
-from minorch.simulation.files import PathLike, read_lines
-from minorch.simulation.prototypes import Prototypes
 from minorch.simulation.traces.formats import cells, check_format
 from minorch.simulation.traces.lines import Malformed, as_name, built, number, parsed, whole
 from minorch.simulation.traces.sorting import sort_rows
 from minorch.simulation.traces.trace import Reading, Trace
+from minorch.simulation.workloads.arrivals import Arrival
+from minorch.simulation.workloads.files import PathLike, read_lines
+from minorch.simulation.workloads.prototypes import Prototypes
 
 __all__ = ["load_openb"]
 

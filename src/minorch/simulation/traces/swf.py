@@ -16,14 +16,14 @@ from typing import Final
 from minorch.errors import UsageError, brief
 from minorch.model import Job, Node, Task
 from minorch.resources import Resources, parse_size
-from minorch.simulation.arrivals import Arrival
-from minorch.simulation.files import PathLike
-from minorch.simulation.nodes import uniform
-from minorch.simulation.prototypes import Prototypes
 from minorch.simulation.traces.formats import check_format
 from minorch.simulation.traces.lines import LeftOut, Malformed, as_name, built, number, parsed
 from minorch.simulation.traces.sorting import sort_rows
 from minorch.simulation.traces.trace import Reading, Trace
+from minorch.simulation.workloads.arrivals import Arrival
+from minorch.simulation.workloads.files import PathLike
+from minorch.simulation.workloads.nodes import uniform
+from minorch.simulation.workloads.prototypes import Prototypes
 
 __all__ = ["load_swf"]
 

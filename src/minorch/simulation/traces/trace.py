@@ -9,7 +9,7 @@ from typing import Final
 
 from minorch.errors import TraceError
 from minorch.model import Node
-from minorch.simulation.arrivals import Arrival
+from minorch.simulation.workloads.arrivals import Arrival
 
 __all__ = ["Reading", "Trace"]
 
