@@ -3,12 +3,14 @@
 
 ``python tools/pictures.py DIRECTORY [NAME ...]`` plays a story in virtual time, so that the pictures are the
 same each time, and has a Chromium without a window take them.  A picture more is a function that is given the
-story and returns HTML, or a finished PNG as bytes: put it into :data:`PICTURES`.
+story and returns HTML, or a finished PNG as bytes: put it into :data:`PICTURES`.  With ``--docs`` those are
+made that pages of the documentation show.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import re
@@ -17,19 +19,34 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
 import msgspec
+from matplotlib.figure import Figure
 
 from minorch import Job, Node, Resources, RestartPolicy, Task, default_registry
 from minorch.cluster.views import cluster_view
 from minorch.manager import Manager, ManagerConfig
+from minorch.plot import comparison_bars, gantt, utilisation_heatmap, wait_cdf
 from minorch.plugins import Registry
-from minorch.simulation import Arrival, Faults, Simulation
+from minorch.simulation import (
+    Arrival,
+    Comparison,
+    Faults,
+    Simulation,
+    SimulationResult,
+    choice,
+    compare,
+    lognormal,
+    mixed,
+    poisson,
+)
 from minorch.state.listing import EventList, NodeList, TaskList
 from minorch.state.views import job_view, task_view
 
+PLOT_DPI: Final = 150
 WIDTH: Final = 900
 """Of a notebook's output, in pixels."""
 LIMIT_S: Final = 60.0
@@ -70,7 +87,7 @@ class Story:
             measure_every_s=30.0,
             manager_config=ManagerConfig(lease_s=60.0),  # so that jobs are remembered as in a real cluster
         )
-        self.simulation.run(until=2400.0)
+        self.result = self.simulation.run(until=2400.0)
         self.now = 2400.0
 
     @property
@@ -81,6 +98,43 @@ class Story:
     def ask_plan(self, job: Job) -> str:
         """What a job's plan shows."""
         return self.manager.plan(job, self.now)._repr_html_()
+
+    @cached_property
+    def comparison(self) -> Comparison:
+        """Some schedulers on the same work, without what is not the same each time: what it took."""
+        small, large = Resources(cpu=8, memory="32GiB"), Resources(cpu=32, memory="64GiB")
+        sizes = [
+            Resources(cpu=1, memory="4GiB"),
+            Resources(cpu=2, memory="2GiB"),
+            Resources(cpu=8, memory="16GiB"),
+        ]
+        found = compare(
+            ["least-loaded", "bin-pack", "epvm", "spread"],
+            workload=poisson(
+                0.6,
+                tasks=300,
+                duration_s=lognormal(70, sigma=1.0),
+                resources=choice(sizes, weights=[5, 4, 2]),
+            ),
+            nodes=mixed(8, {"small": (3, small), "large": (1, large)}),
+            seeds=range(10),
+            faults=Faults(crash_every_s=4000.0, repair_s=120.0),
+            processes=1,
+            progress=False,
+            measures=["wait_mean_s", "wait_p95_s", "bounded_slowdown_mean", "cpu_reserved_mean", "unplaced"],
+            keep_results=True,
+        )
+        found.notes = tuple(
+            told for told in found.notes if not told.startswith(f"{len(found.runs)} runs in ")
+        )
+        for result in found.results.values():
+            result.wall_s, result.planning_s = 0.25, 0.05
+        return found
+
+    @cached_property
+    def compared(self) -> Sequence[SimulationResult]:
+        """The results that were compared."""
+        return list(self.comparison.results.values())
 
 
 def _nodes() -> Sequence[Node]:
@@ -184,6 +238,12 @@ def _registry(story: Story) -> str:
     return registry._repr_html_()
 
 
+def _png(figure: Figure) -> bytes:
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=PLOT_DPI)
+    return picture.getvalue()
+
+
 PICTURES: Final[Mapping[str, Callable[[Story], str | bytes]]] = {
     "cluster": _cluster,
     "nodes-many": _many_nodes,
@@ -202,8 +262,21 @@ PICTURES: Final[Mapping[str, Callable[[Story], str | bytes]]] = {
     "rebalance": _rebalance,
     "events": lambda story: EventList(story.manager.events()[:30])._repr_html_(),
     "registry": _registry,
+    "result": lambda story: story.compared[0]._repr_html_(),
+    "comparison": lambda story: story.comparison._repr_html_(),
+    "gantt": lambda story: _png(gantt(story.result)),
+    "gantt-endings": lambda story: _png(gantt(story.compared[0])),
+    "heatmap": lambda story: _png(utilisation_heatmap(story.compared[0])),
+    "waits": lambda story: _png(wait_cdf(story.compared)),
+    "bars": lambda story: _png(comparison_bars(story.comparison)),
+    "bars-wait": lambda story: _png(comparison_bars(story.comparison, "wait_p95_s")),
+    "bars-share": lambda story: _png(comparison_bars(story.comparison, "cpu_reserved_mean")),
 }
 """By name. Whoever has more to show adds it here."""
+
+DOCS: Final = ("cluster", "job", "explain", "result", "comparison", "gantt", "heatmap", "waits", "bars")
+"""Those that pages of the documentation show, on a light ground."""
+DOCS_IMAGES: Final = Path("docs", "images")
 
 
 def page(fragments: Sequence[str], theme: str) -> str:
@@ -247,10 +320,15 @@ def heights(fragments: Sequence[str]) -> list[int]:
 def main() -> None:
     """Make the pictures."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
-    parser.add_argument("directory", type=Path, help="where they are put")
+    parser.add_argument("directory", type=Path, nargs="?", help=f"where they are put; --docs: {DOCS_IMAGES}")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"which: {', '.join(PICTURES)}; all")
+    parser.add_argument("--docs", action="store_true", help="those that the documentation shows, light only")
     parser.add_argument("--html", action="store_true", help="write the pages too")
     options = parser.parse_args()
+    if options.docs:
+        options.directory, options.names = options.directory or DOCS_IMAGES, options.names or DOCS
+    elif options.directory is None:
+        parser.error("say which directory they are put in, or --docs")
     unknown = [name for name in options.names if name not in PICTURES]
     if unknown:
         parser.error(f"there is no picture {unknown[0]!r}; there are: {', '.join(PICTURES)}")
@@ -262,8 +340,9 @@ def main() -> None:
         if isinstance(picture, bytes):
             Path(options.directory, f"{name}.png").write_bytes(picture)
             print(f"{name}.png: {len(picture):,} bytes")
-    for (name, fragment), height in zip(drawn.items(), heights(list(drawn.values())), strict=True):
-        for theme in THEMES:
+    measured = heights(list(drawn.values())) if drawn else []
+    for (name, fragment), height in zip(drawn.items(), measured, strict=True):
+        for theme in ("light",) if options.docs else THEMES:
             target = Path(options.directory, f"{name}-{theme}.png").resolve()
             document = page([fragment], theme)
             if options.html:

@@ -244,6 +244,14 @@ def test_only_the_first_bars_are_shown_and_the_others_are_counted():
     assert ElementTree.fromstring(f"<a>{bars([], title='none')}</a>") is not None
 
 
+def test_bars_of_shares_are_drawn_on_a_scale_of_the_whole():
+    def width_of(least_high: float) -> float:
+        return widths(bars([Bar("n", [Part("", 25.0, Hue.BLUE)])], title="t", least_high=least_high))[-1]
+
+    assert width_of(100.0) == pytest.approx(width_of(0.0) / 4, rel=0.01)
+    assert width_of(10.0) == width_of(0.0)
+
+
 # -- Gantt ---------------------------------------------------------------------------------------------------
 
 

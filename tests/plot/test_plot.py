@@ -21,7 +21,7 @@ from matplotlib.patches import Rectangle
 
 from minorch import Resources, UsageError
 from minorch.plot import comparison_bars, gantt, utilisation_heatmap, wait_cdf
-from minorch.simulation import Ending, Fault, SimulationResult
+from minorch.simulation import Ending, Fault, Measure, SimulationResult
 from tests.simulation.ledgers import Told, machines, ran, result_of
 
 TOLD = [
@@ -50,6 +50,7 @@ class Compared:
     """What ``compare()`` gives, as far as it is drawn."""
 
     seeds: Sequence[int] = range(10)
+    measures: Sequence[Measure] = [Measure(name="idle", title="idle at most", unit="nodes", better="lower")]
 
     def rows(self, measure: str) -> list[SimpleNamespace]:
         if measure == "none":
@@ -109,10 +110,8 @@ def test_a_plot_goes_into_axes_that_are_given(draw: Draw, what: object):
 @every_plot
 def test_axes_say_what_they_are(draw: Draw, what: object):
     ax = axes_of(draw(what))
-    unit = {gantt: "time, ", utilisation_heatmap: "time, min", wait_cdf: "wait until the first run, s"}.get(
-        draw
-    )
-    assert ax.get_xlabel().startswith(unit or "bounded slowdown mean")
+    unit = {gantt: "time, ", utilisation_heatmap: "time, min", wait_cdf: "wait until the first run"}.get(draw)
+    assert ax.get_xlabel().startswith(unit or "mean bounded slowdown (lower is better)")
     assert ax.get_ylabel() or ax.get_yticklabels()
 
 
@@ -279,6 +278,25 @@ def test_waits_are_a_line_for_each_scheduler():
     assert first.get_color() != second.get_color()
 
 
+def test_times_of_waits_are_written_in_units_that_are_read_easily():
+    told = [Told(at_s=0.0, runs=[(0, float(at), at + 1.0)]) for at in (0, 5, 4000)]
+    ax = axes_of(wait_cdf(result_of(machines(1), told, 5001.0)))
+    words = ["0", "1 s", "10 s", "1 min", "10 min", "1 h"]
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == words
+    assert list(ax.get_xticks()) == [0, 1, 10, 60, 600, 3600]
+    assert not len(ax.get_xticks(minor=True))
+
+
+@pytest.mark.parametrize("draw", [gantt, utilisation_heatmap])
+@pytest.mark.parametrize("ended_s", [1350.0, 2400.0, 14_000.0, 400_000.0])
+def test_an_axis_of_time_counts_in_steps_that_are_easy_to_read(draw: Draw, ended_s: float):
+    ax = axes_of(draw(result_of(machines(1), [ran(0, 0.0, 60.0)], ended_s)))
+    left, right = ax.get_xlim()
+    shown = [tick for tick in ax.get_xticks() if left <= tick <= right]
+    assert 3 <= len(shown) <= 10
+    assert round(shown[1] - shown[0], 6) in (0.5, 1, 2, 5, 10)
+
+
 def test_lines_of_waits_may_be_named():
     ax = axes_of(wait_cdf({"last Tuesday": story()}))
     assert legend_of(ax) == ["last Tuesday (1 never ran)"]
@@ -313,9 +331,23 @@ def test_bars_have_means_and_intervals():
     assert [patch.get_width() for patch in ax.patches if isinstance(patch, Rectangle)] == [2.0, 1234.5]
     assert [text.get_text() for text in ax.texts] == ["2.00", "1,234", "no figure"]
     assert len(ax.containers) == 4, "two bars, two intervals"
-    assert ax.get_xlabel() == "wait p95, s"
+    assert ax.get_xlabel() == "95th percentile of wait, s (lower is better)"
     assert ax.get_title(loc="left") == "mean of 10 seeds, and its 95 % interval"
     assert axes_of(comparison_bars(Compared(), label="how long")).get_xlabel() == "how long"
+
+
+@pytest.mark.parametrize(
+    ("measure", "words"),
+    [
+        ("idle", "idle at most, nodes (lower is better)"),
+        ("cpu_reserved_mean", "mean share of cores reserved (higher is better)"),
+        ("busy_s", "busy, s"),
+        ("memory_used_peak", "memory used peak"),
+    ],
+    ids=["one of one's own", "more is better", "in seconds", "only told"],
+)
+def test_bars_say_what_is_measured_in_what_and_what_is_better(measure: str, words: str):
+    assert axes_of(comparison_bars(Compared(), measure)).get_xlabel() == words
 
 
 def test_a_comparison_of_one_seed_has_no_interval():

@@ -27,7 +27,7 @@ from minorch.schedulers import EPVM, BinPack
 from minorch.scheduling import NodeView, TaskView
 from minorch.simulation.comparing import other_processes
 from minorch.simulation.comparing.compare import compare
-from minorch.simulation.comparing.comparison import Comparison
+from minorch.simulation.comparing.comparison import ComparedRun, Comparison
 from minorch.simulation.comparing.contrasts import Verdict
 from minorch.simulation.comparing.criteria import MEASURES, Measure
 from minorch.simulation.simulation import Simulation
@@ -450,6 +450,35 @@ def test_a_difference_that_is_no_chance_is_called_so():
     row = found.rows("wait_mean_s")[1]
     assert (row.scheduler, row.difference and row.difference.verdict) == ("spreads", Verdict.WORSE)
     assert "worse (p < 0.001)" in str(found)
+
+
+@pytest.mark.parametrize(
+    ("values", "others", "shown"),
+    [
+        ([0.375, 0.376, 0.377], [0.37494, 0.37601, 0.37697], ("0.3760", "-0.00003")),
+        ([1.25, 1.5, 1.75], [1.35, 1.55, 1.95], ("1.500", "+0.117")),
+        ([9000.0, 9100.0, 9200.0], [9000.5, 9100.1, 9200.3], ("9,100", "+0.30")),
+        ([9000.0, 9100.0, 9200.0], [9000.0005, 9100.0001, 9200.0003], ("9,100", "< 0.01")),
+        ([9000.0, 9100.0, 9200.0], [9000.0, 9100.0, 9200.0], ("9,100", "0")),
+    ],
+    ids=["finer", "as the means", "a little finer", "too small to be seen", "none"],
+)
+def test_differences_have_as_many_digits_as_the_means_or_a_few_more(
+    values: Sequence[float], others: Sequence[float], shown: tuple[str, str]
+):
+    runs = [
+        ComparedRun(scheduler=name, seed=seed, figures={"cost": value, "arrived": 1.0}, over=True, wall_s=0.0)
+        for name, each in (("one", values), ("two", others))
+        for seed, value in enumerate(each)
+    ]
+    cost = Measure(name="cost", better="lower")
+    found = Comparison(
+        runs, schedulers=["one", "two"], seeds=range(3), measures=[cost], baseline="one", notes=()
+    )
+    text = {line.split()[0]: line for line in str(found).split("\n") if line.startswith(("one ", "two "))}
+    assert f" {shown[0]} " in text["one"]
+    assert f" {shown[1]} " in text["two"]
+    assert "-0.00 " not in str(found)
 
 
 def test_that_seeds_change_nothing_is_said():

@@ -80,7 +80,15 @@ def meter(levels: Sequence[Level], whole: float, words: str = "") -> Html:
     return tag("span", picture, escape(words), class_="mo-meter")
 
 
-def bars(rows: Sequence[Bar], *, title: str, caption: str = "", most: int = 30, noun: str = "bars") -> Html:
+def bars(
+    rows: Sequence[Bar],
+    *,
+    title: str,
+    caption: str = "",
+    most: int = 30,
+    noun: str = "bars",
+    least_high: float = 0.0,
+) -> Html:
     """Bars below each other, on one scale that starts at zero.
 
     Args:
@@ -89,12 +97,13 @@ def bars(rows: Sequence[Bar], *, title: str, caption: str = "", most: int = 30, 
         caption: what stands above it.
         most: how many are shown; below it says how many are not.
         noun: what a bar is, for that sentence.
+        least_high: the scale goes up to this at the least, as for shares of which all is known.
     """
     shown = rows[:most]
     label = min(_LABEL_MOST, max((text_width(row.label, 11.5) for row in shown), default=0.0) + 12)
     behind = min(_NOTE_MOST, max((text_width(row.note) for row in shown), default=0.0) + 12)
     low = min((_reach(row, -1) for row in shown), default=0.0)
-    high = max((_reach(row, 1) for row in shown), default=0.0)
+    high = max(least_high, max((_reach(row, 1) for row in shown), default=0.0))
     scale = (_WIDTH - label - behind) / ((high - low) or 1.0)
     zero = label - low * scale
     drawn = [_row(row, at * _ROW, label, zero, scale) for at, row in enumerate(shown)]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Protocol, overload
 
 from minorch.errors import UsageError
 from minorch.plot.canvas import COLOURS, DARK, axes_for, tidy
+from minorch.simulation.comparing.criteria import Measure, measure_named
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,6 +51,10 @@ class Compared(Protocol):
     """What can be drawn: a :class:`~minorch.simulation.Comparison`, or anything that answers like one."""
 
     @property
+    def measures(self) -> Sequence[Measure]:
+        """What those measures are called that are shown; others are called what they are always called."""
+
+    @property
     def seeds(self) -> Sequence[int]:
         """What each scheduler was run with."""
 
@@ -81,7 +86,7 @@ def comparison_bars(
     Args:
         comparison: what ``compare()`` gave.
         measure: which figure, by its name.
-        label: what is written along the axis; None: the measure's name, with its unit behind it.
+        label: what is written along the axis; None: what the measure is called, its unit, and what is better.
         ax: where to draw; None: a new figure.
 
     Returns:
@@ -107,7 +112,13 @@ def comparison_bars(
             drawn.errorbar(mean, number, xerr=ends, color=DARK, capsize=4.0, linewidth=1.4)
             end = max(high, 0.0)
         drawn.annotate(
-            _words(mean), (end, number), (6, 0), textcoords="offset points", va="center", color=DARK
+            _words(mean),
+            (end, number),
+            (7, 0),
+            textcoords="offset points",
+            va="center",
+            color=DARK,
+            bbox={"facecolor": drawn.get_facecolor(), "edgecolor": "none", "pad": 1.0},  # above the grid
         )
         right = max(right, end)
     drawn.axvline(0.0, color=DARK, linewidth=0.8)
@@ -116,11 +127,12 @@ def comparison_bars(
     drawn.set_ylim(len(rows) - 0.5, -0.5)
     if right > 0:
         drawn.set_xlim(right=1.14 * right)  # room for the figures behind the bars
-    drawn.set_xlabel(_label(measure) if label is None else label)
+    drawn.set_xlabel(_label(comparison, measure) if label is None else label)
     seeds = len(comparison.seeds)
     spread = f"mean of {seeds:,} seeds, and its 95 % interval" if seeds > 1 else "one seed, so no interval"
     drawn.set_title(spread, loc="left", fontsize="medium", color=DARK)
     tidy(drawn, grid="x")
+    drawn.spines["left"].set_visible(False)  # the line at zero is there
     return given
 
 
@@ -128,7 +140,7 @@ def _words(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:#.3g}"
 
 
-def _label(measure: str) -> str:
-    """The name of a measure as it is written beside an axis: ``wait_p95_s`` is in seconds."""
-    name, _, unit = measure.rpartition("_")
-    return f"{name.replace('_', ' ')}, s" if unit == "s" else measure.replace("_", " ")
+def _label(comparison: Compared, measure: str) -> str:
+    """What a measure is called: ``mean wait, s (lower is better)``."""
+    known = {one.name: one for one in comparison.measures}.get(measure) or measure_named(measure)
+    return f"{known.heading} ({known.better} is better)" if known.better else known.heading

@@ -19,6 +19,7 @@ __all__ = [
     "MAP",
     "TimeUnit",
     "axes_for",
+    "label_time",
     "label_nodes",
     "tidy",
     "time_unit",
@@ -80,6 +81,14 @@ def tidy(ax: Axes, *, grid: str | None = None) -> None:
     elif grid == "y":
         ax.grid(visible=True, axis="y", color="#DDDDDD", linewidth=0.6)
     ax.set_axisbelow(True)
+
+
+def label_time(ax: Axes, ended_s: float) -> None:
+    """Name the x-axis after its unit of time, and count on it in steps of 1, 2 or 5, and never of 2.5."""
+    from matplotlib.ticker import MaxNLocator
+
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=9, steps=[1, 2, 5, 10]))
+    ax.set_xlabel(f"time, {time_unit(ended_s).name}")
 
 
 def label_nodes(ax: Axes, names: Sequence[str]) -> None:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple, overload
 
-from minorch.plot.canvas import COLOURS, DARK, GREY, axes_for, label_nodes, tidy, time_unit
+from minorch.plot.canvas import COLOURS, DARK, GREY, axes_for, label_nodes, label_time, tidy, time_unit
 from minorch.plot.heatmap import draw_map, map_height
 from minorch.simulation import Ending, SimulationResult
 from minorch.simulation.results.ledger import ENDINGS, Ledger
@@ -95,7 +95,7 @@ def gantt(result: SimulationResult, *, ax: Axes | None = None) -> Figure | Axes:
     label_nodes(drawn, names)
     unit = time_unit(result.ended_s)
     drawn.set_xlim(0.0, result.ended_s / unit.seconds or 1.0)
-    drawn.set_xlabel(f"time, {unit.name}")
+    label_time(drawn, result.ended_s)
     drawn.set_title(f"{result.scheduler}: {runs:,} runs on {nodes:,} nodes", loc="left")
     tidy(drawn, grid="x")
     return given

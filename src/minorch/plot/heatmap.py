@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, Literal, overload
 
 from minorch.errors import UsageError, brief
-from minorch.plot.canvas import MAP, axes_for, label_nodes, time_unit
+from minorch.plot.canvas import MAP, axes_for, label_nodes, label_time, time_unit
 from minorch.simulation import SimulationResult
 from minorch.simulation.results.usage import Timeline
 
@@ -108,7 +108,7 @@ def draw_map(
         extent=(0.0, ended_s / unit.seconds or 1.0, len(nodes), 0.0),
     )
     label_nodes(ax, nodes)
-    ax.set_xlabel(f"time, {unit.name}")
+    label_time(ax, ended_s)
     figure = ax.get_figure()
     assert figure is not None
     scale = figure.colorbar(image, ax=ax, pad=0.02, fraction=0.05)

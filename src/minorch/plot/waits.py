@@ -20,6 +20,20 @@ __all__ = ["wait_cdf"]
 
 _MOST_POINTS: Final = 1000
 _MOST_LINES: Final = 32
+_TICKS: Final = {
+    0.0: "0",
+    1.0: "1 s",
+    10.0: "10 s",
+    60.0: "1 min",
+    600.0: "10 min",
+    3600.0: "1 h",
+    36_000.0: "10 h",
+    86_400.0: "1 d",
+    864_000.0: "10 d",
+    8_640_000.0: "100 d",
+    86_400_000.0: "1,000 d",
+}
+"""Times in seconds, as they are written along an axis."""
 
 Results = SimulationResult | Iterable[SimulationResult] | Mapping[str, SimulationResult]
 
@@ -70,10 +84,12 @@ def wait_cdf(results: Results, *, ax: Axes | None = None) -> Figure | Axes:
         )
         most_s = max(most_s, times[-1] if len(times) else 0.0)
     drawn.set_xscale("symlog", linthresh=1.0, linscale=0.5)
-    drawn.xaxis.set_major_formatter("{x:,.0f}")
+    ticks = {at: words for at, words in _TICKS.items() if at <= most_s}
+    drawn.set_xticks(list(ticks), list(ticks.values()))
+    drawn.set_xticks([], minor=True)
     drawn.set_xlim(0.0, most_s)
     drawn.set_ylim(0.0, 101.0)
-    drawn.set_xlabel("wait until the first run, s")
+    drawn.set_xlabel("wait until the first run")
     drawn.set_ylabel("tasks that had begun, %")
     drawn.legend(frameon=False, loc="best")
     tidy(drawn, grid="y")

@@ -22,6 +22,8 @@ __all__ = ["as_html", "as_text", "counted"]
 _NAME: Final = 40
 """A longer name is cut."""
 _MOST_DIGITS: Final = 6
+_MORE_DIGITS: Final = 2
+"""So many more digits a difference may have than the means it is between."""
 _TEXT_WIDTH: Final = 100
 
 
@@ -115,10 +117,11 @@ def _block(comparison: Comparison, measure: Measure) -> _Block:
     if constant(figures) and len(figures) > 1:
         return _Block(measure.heading, f"{_number(figures[0], _digits(rows))} in every run", ())
     digits = _digits(rows)
-    return _Block(heading, "", [_cells(row, comparison.baseline, digits) for row in rows])
+    finer = _finer(rows, digits)
+    return _Block(heading, "", [_cells(row, comparison.baseline, digits, finer) for row in rows])
 
 
-def _cells(row: Row, baseline: str | None, digits: int) -> list[str]:
+def _cells(row: Row, baseline: str | None, digits: int, finer: int) -> list[str]:
     interval = row.interval
     bounds = _bounds(interval, digits)
     if interval.count > 1 and constant(finite(row.values)):
@@ -127,13 +130,12 @@ def _cells(row: Row, baseline: str | None, digits: int) -> list[str]:
     if row.difference is None:
         return [*cells, "", "", "best" if baseline is None else "the baseline"]
     found = row.difference
-    shown = _digits_of([found.interval.mean, found.interval.low, found.interval.high])
-    within = _bounds(found.interval, shown)
+    within = _bounds(found.interval, finer)
     if found.verdict is Verdict.SAME:
         return [*cells, "0", "", _words(found)]
     if found.verdict is Verdict.CONSTANT:
         within = ""
-    return [*cells, _signed(found.interval.mean, shown), within, _words(found)]
+    return [*cells, _signed(found.interval.mean, finer), within, _words(found)]
 
 
 def _words(found: Difference) -> str:
@@ -161,20 +163,32 @@ def _bounds(interval: Interval, digits: int) -> str:
 
 
 def _digits(rows: Sequence[Row]) -> int:
-    return _digits_of([row.interval.mean for row in rows])
+    """How many digits after the point show four of the greatest mean that matter."""
+    return min(_MOST_DIGITS, _places([row.interval.mean for row in rows], 4))
 
 
-def _digits_of(values: Sequence[float]) -> int:
-    """How many digits after the point show four of the greatest that matter, and are the same for all."""
+def _finer(rows: Sequence[Row], digits: int) -> int:
+    """As many for differences, or some more if of the greatest there were not two that matter."""
+    found = [row.difference.interval for row in rows if row.difference is not None]
+    needed = _places([value for each in found for value in (each.mean, each.low, each.high)], 2)
+    return min(_MOST_DIGITS, digits + _MORE_DIGITS, max(digits, needed))
+
+
+def _places(values: Sequence[float], digits: int) -> int:
+    """How many digits after the point there are, if so many of the greatest value are to be seen."""
     most = max(map(abs, finite(values)), default=0.0)
-    return min(_MOST_DIGITS, max(0, 3 - math.floor(math.log10(most)))) if most else 0
+    return max(0, digits - 1 - math.floor(math.log10(most))) if most else 0
 
 
 def _number(value: float, digits: int) -> str:
     if math.isnan(value):
         return "-"
-    return f"{value:,.{digits}f}"
+    return f"{value:z,.{digits}f}"  # without the sign of what is rounded to zero
 
 
 def _signed(value: float, digits: int) -> str:
-    return "-" if math.isnan(value) else f"{value:+,.{digits}f}"
+    """With its sign; what is too small to be seen is told as such, for it is not nothing."""
+    if math.isnan(value):
+        return "-"
+    least = 0.5 * 10.0**-digits
+    return f"{value:+,.{digits}f}" if value == 0 or abs(value) >= least else f"< {10.0**-digits:.{digits}f}"

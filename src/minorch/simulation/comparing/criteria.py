@@ -110,7 +110,11 @@ def choose_measures(wanted: Sequence[str | Measure] | None) -> tuple[Measure, ..
 
 def measure_named(name: str) -> Measure:
     """The measure of a name, or one that is only told if what is better is not known."""
-    return MEASURES.get(name) or Measure(name=name)
+    known = MEASURES.get(name)
+    if known is not None:
+        return known
+    words, _, unit = name.rpartition("_")
+    return Measure(name=name, title=words.replace("_", " "), unit="s") if unit == "s" else Measure(name=name)
 
 
 def figure(figures: Mapping[str, float], measure: Measure) -> float:

@@ -179,4 +179,5 @@ def _busiest_nodes(timeline: Timeline) -> Html:
         caption=f"busiest nodes: {resource} reserved on average",
         most=_MOST_NODES,
         noun="nodes",
+        least_high=100.0,
     )
