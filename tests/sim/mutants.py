@@ -167,8 +167,8 @@ def event_numbers_not_stored() -> Iterator[Any]:
     """The next number of an event is only remembered."""
 
     def write(real: Any) -> Any:
-        def written(self: Any) -> Any:
-            changes, events = real(self)
+        def written(self: Any, **how: Any) -> Any:
+            changes, events = real(self, **how)
             return [change for change in changes if change.table != "meta" or len(changes) > 6], events
 
         return written

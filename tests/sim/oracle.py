@@ -6,6 +6,7 @@ manager that is under test.
 
 from __future__ import annotations
 
+import itertools
 import zlib
 from collections import Counter
 from collections.abc import Sequence
@@ -28,6 +29,8 @@ __all__ = ["Oracle", "Violation"]
 
 _EVERY_FULL = 40
 _EVERY_STORED = 150
+_FASTEST_CLOCK = 1.05
+"""How many seconds a clock counts in a true one, at most."""
 _MOVES = ("task_moving", "task_preempted")
 _ENDS = ("task_completed", "task_failed", "task_stopped")
 
@@ -382,10 +385,8 @@ class Oracle(Observer):
         runs = self._runs.setdefault(attempt, [])
         again = any(other.launch.key.run >= key.run for other in runs)
         self._require(not again or attempt in self.untraceable, 2, f"{key} begins again: {runs}")
-        policy = run.launch.task.restart
-        if policy is not None and policy.attempts is not None and policy.reset_after_s >= 600:
-            self._require(key.run <= 1 + policy.attempts, 6, f"run {key.run} of {key.task_id} with {policy}")
         runs.append(run)
+        self._check_restarts(runs)
         task = self.tasks.get(key.task_id)
         for other in self._live.get(key.task_id, []):
             self._require(task is not None, 3, f"two of a task that nobody knows: {key}")
@@ -396,6 +397,22 @@ class Oracle(Observer):
             holds = run.launch.task.on_lost == "hold" and task.ending is None
             self._require(not holds, 3, f"two of one that must never run twice: {task}")
         self._live.setdefault(key.task_id, []).append(run)
+
+    def _check_restarts(self, runs: Sequence[Run]) -> None:
+        """6: the latest run is not one too many in a row, which begins again with a run that lasted for long.
+
+        How long it may have lasted for all that its worker knew: until the next one began.
+        """
+        key, policy = runs[-1].launch.key, runs[-1].launch.task.restart
+        if policy is None or policy.attempts is None:
+            return
+        lasted = [
+            run.launch.key.run
+            for run, following in itertools.pairwise(runs)
+            if (following.began_at - run.began_at) * _FASTEST_CLOCK >= policy.reset_after_s
+        ]
+        most = max(lasted, default=1) + policy.attempts
+        self._require(key.run <= most, 6, f"run {key.run} of {key.task_id} with {policy}")
 
     def run_ended(self, engine: SimulatedEngine, run: Run) -> None:
         """A run is over."""

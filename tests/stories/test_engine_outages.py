@@ -10,6 +10,7 @@ from minorch.model import NodeStats, RestartPolicy, TaskStats
 from minorch.states import Reason, TaskState
 from minorch.worker import (
     Cancelled,
+    Listed,
     ListRuns,
     Missed,
     Probed,
@@ -153,6 +154,33 @@ def test_a_stop_is_told_only_when_what_an_engine_made_and_might_start_yet_is_rem
     assert world.task().state is TaskState.STOPPED
     assert not answers
     assert a.runs == {}
+
+
+def test_a_listing_from_before_a_start_has_no_stop_told_while_the_engine_may_start_it_yet():
+    world = World("a")
+    a = world.machines["a"]
+    a.slow = True
+    world.submit(sleeper())
+    (start,) = a.pending
+    key = start.key
+    a.pending.clear()
+    a.slow = False
+    asked = a.worker._attempts.asked
+    a.runs[key] = RunStatus(key=key, phase="created")  # after that question
+    a.removal_fails = "its start is still under way"
+    a.tell(Unreachable(message="no answer", key=key))
+    a.tell(Listed(asked=asked, statuses=()))
+    world.manager.move(world.task().id, world.now)
+    world.pass_time(5)
+    assert a.started == [], "the next attempt begins, and this one may too"
+    del a.runs[key]
+    a.really_start(key)
+    a.tell(Seen(status=a.runs[key]))
+    a.removal_fails = ""
+    world.pass_time(15)
+    assert [run.attempt for run in a.started] == [1, 2]
+    assert [run.attempt for run in a.live] == [2]
+    assert world.task().state is TaskState.RUNNING
 
 
 def test_what_starts_late_while_it_is_being_removed_is_ended():

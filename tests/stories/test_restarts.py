@@ -62,6 +62,44 @@ def test_a_run_that_lasted_long_enough_starts_the_count_again():
     assert world.task().exit_code == 2
 
 
+def test_a_run_that_lasted_and_ended_while_its_worker_was_away_starts_the_count_again():
+    policy = RestartPolicy.on_failure(2, backoff_s=1.0)
+    world = World("a")
+    world.submit(sleeper(restart=policy))
+    world.exit(code=1)
+    world.pass_time(5)
+    a = world.where()
+    world.pass_time(policy.reset_after_s - 10)
+    a.engine_up = False
+    a.boot()
+    world.pass_time(10)
+    a.exit(a.live[0], 1)
+    a.engine_up = True
+    world.pass_time(20)
+    for _ in range(2):
+        world.exit(code=1)
+        world.pass_time(5)
+    assert [key.run for key in a.started] == [1, 2, 3, 4]
+    assert world.task().state is TaskState.FAILED
+
+
+def test_a_run_that_was_not_seen_to_end_starts_the_count_again_too():
+    policy = RestartPolicy(attempts=1, backoff_s=1.0, reset_after_s=100.0)
+    world = World("a")
+    world.submit(sleeper(restart=policy))
+    world.exit(code=1)
+    world.pass_time(5)
+    a = world.where()
+    a.engine_up = False
+    a.exit(a.live[0], 1)
+    world.pass_time(200)
+    a.engine_up = True
+    world.pass_time(40)
+    world.exit(code=1)
+    assert [key.run for key in a.started] == [1, 2, 3]
+    assert world.task().state is TaskState.FAILED
+
+
 @pytest.mark.parametrize(
     "reason", [Reason.IMAGE_NOT_FOUND, Reason.COMMAND_NOT_FOUND, Reason.FORBIDDEN], ids=str
 )

@@ -529,8 +529,13 @@ class Supervisor(Workload):
 
 
 def _too_early(local: LocalAttempt, asked: int) -> bool:
-    """Whether a listing may tell of the time before a start that was not answered, and is not repeated."""
-    return local.phase is Phase.UNKNOWN and local.once and local.seen_at >= asked
+    """Whether a listing may tell of the time before a start that was not answered.
+
+    What it does not show may be there by now, and an engine that was asked to may start it yet. If it were
+    taken for missing, an attempt that is to stop would be told as over with nothing removed, and could begin
+    beside the next one.
+    """
+    return local.phase is Phase.UNKNOWN and local.seen_at >= asked
 
 
 def _policy(local: LocalAttempt) -> RestartPolicy:
