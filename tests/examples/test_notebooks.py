@@ -14,6 +14,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted(ROOT.glob("examples/notebooks/*.py"))
 NOWHERE = "unix:///nonexistent/docker.sock"
+ALONE = {"DOCKER_HOST": NOWHERE, "MINORCH_REQUIRE_DOCKER": "0", "PYTHONPATH": str(ROOT / "src")}
+"""No engine answers, and none is required."""
 
 for needed in ("ipykernel", "jupytext", "nbclient"):
     pytest.importorskip(needed)
@@ -30,7 +32,7 @@ def run(folder: Path, *arguments: str, **env: str) -> Ran:
     """Run the tool on the notebooks in a folder."""
     done = subprocess.run(
         [sys.executable, str(ROOT / "tools" / "notebooks.py"), "--folder", str(folder), *arguments],
-        env={**os.environ, "DOCKER_HOST": NOWHERE, "PYTHONPATH": str(ROOT / "src"), **env},
+        env={**os.environ, **ALONE, **env},
         capture_output=True,
         text=True,
         timeout=180,
