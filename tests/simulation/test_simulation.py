@@ -308,6 +308,7 @@ def test_what_a_workload_raises_comes_out():
         ({"nodes": [*nodes(1), *nodes(1)]}, 'two nodes are called "n0"'),
         ({"turn_s": -1}, "turn_s=-1 is no time in seconds"),
         ({"start_s": inf}, "start_s=inf is no time in seconds"),
+        ({"scheduler_s": "often"}, "scheduler_s='often' is no time in seconds"),
         ({"measure_every_s": "1"}, "measure_every_s='1' is no time in seconds"),
         ({"scheduler": "epmv"}, 'did you mean "epvm"'),
         ({"scheduler": 7}, "scheduler= takes a name, a Scheduler or a function"),

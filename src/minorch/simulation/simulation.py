@@ -6,18 +6,18 @@ import contextlib
 import copy
 import gc
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from math import inf
-from typing import Final, Literal, TypeVar
+from typing import Final, Literal
 
 from minorch.builtins import default_registry
-from minorch.errors import NotFound, PluginError, UnschedulableError, UsageError, brief, did_you_mean
+from minorch.errors import NotFound, UnschedulableError, UsageError, brief, did_you_mean
 from minorch.manager import Manager, ManagerConfig
 from minorch.model import Node
-from minorch.plugins import Registry, choose_filters, choose_scheduler
+from minorch.plugins import Registry, choose_filters
 from minorch.progress import ProgressLike, show_progress
-from minorch.scheduling import CostFunction, CustomFilter, Explanation, Scheduler
+from minorch.scheduling import CustomFilter, Explanation
 from minorch.simulation.comparing.determinism import check_deterministic
 from minorch.simulation.driver.cluster import SimulatedCluster
 from minorch.simulation.faults import Faults
@@ -25,6 +25,16 @@ from minorch.simulation.models import FixedDuration, Model
 from minorch.simulation.outages import Outages
 from minorch.simulation.results.ledger import Ledger
 from minorch.simulation.results.result import SimulationResult
+from minorch.simulation.settings import (
+    SchedulerLike,
+    checked_nodes,
+    manager_config_for,
+    one_of,
+    own_strategy,
+    seconds,
+    whole,
+    worker_config_for,
+)
 from minorch.simulation.workloads.arrivals import Arrival, Workload, read_arrivals
 from minorch.simulation.world import Planning, Recorder, SimulatedWorld
 from minorch.state.events import Event
@@ -34,10 +44,6 @@ from minorch.worker import WorkerConfig
 
 __all__ = ["Simulation"]
 
-_T = TypeVar("_T")
-SchedulerLike = str | Scheduler | CostFunction
-
-_NEVER_S: Final = 1e9
 _PATIENCE_S: Final = 7200.0
 """When nothing has happened to any task for so long, and none that runs will end by itself, nothing ever
 will: every wait of the manager is shorter."""
@@ -131,10 +137,10 @@ class Simulation:
             worker_config=worker_config,
         )
         registry = registry if registry is not None else default_registry(installed=True)
-        self.seed = _whole(seed)
-        self._faults = _one_of(Faults, "faults", faults) or Faults()
-        self._scheduler_name, make_scheduler = _strategy(scheduler, registry)
-        self._ledger = Ledger(_checked(nodes))
+        self.seed = whole(seed)
+        self._faults = one_of(Faults, "faults", faults) or Faults()
+        self._scheduler_name, make_scheduler = own_strategy(scheduler, registry)
+        self._ledger = Ledger(checked_nodes(nodes))
         self._recorder = Recorder(self._ledger)
         self._planning = Planning()
         self._world = SimulatedWorld(
@@ -142,10 +148,10 @@ class Simulation:
             self._planning,
             seed=seed,
             faults=self._faults,
-            model=None if isinstance(model, FixedDuration) else _one_of(Model, "model", model),
-            start_s=_seconds("start_s", start_s),
-            turn_s=_seconds("turn_s", turn_s),
-            scheduler_s=scheduler_s if isinstance(scheduler_s, str) else _seconds("scheduler_s", scheduler_s),
+            model=None if isinstance(model, FixedDuration) else one_of(Model, "model", model),
+            start_s=seconds("start_s", start_s),
+            turn_s=seconds("turn_s", turn_s),
+            scheduler_s="measured" if scheduler_s == "measured" else seconds("scheduler_s", scheduler_s),
             measures=measure_every_s is not None,
         )
         self._arrivals: Iterator[Arrival] = read_arrivals(workload, seed)
@@ -156,14 +162,14 @@ class Simulation:
         self._pending = 0
         """How many were submitted and the manager has not looked at yet."""
         self._wall_s = 0.0
-        manager_config = manager_config or _manager_config(self._faults)
+        manager_config = manager_config or manager_config_for(self._faults)
         self._cluster = SimulatedCluster(
             nodes,
             make_scheduler=make_scheduler,
             conditions=self._world,
             observer=self._recorder,
             manager_config=manager_config,
-            worker_config=worker_config or _worker_config(manager_config, measure_every_s),
+            worker_config=worker_config or worker_config_for(manager_config, measure_every_s),
             filters=choose_filters(filters, registry),
             now=0.0,
             seed=seed - 1,  # to which each manager adds its life: the first draws as that of Cluster(seed=)
@@ -414,84 +420,3 @@ def _rare_collections() -> Iterator[None]:
         yield
     finally:
         gc.set_threshold(*before)
-
-
-def _strategy(scheduler: object, registry: Registry) -> tuple[str, Callable[[], Scheduler]]:
-    """What a strategy is called, and what makes one that serves one manager alone."""
-    chosen = choose_scheduler(scheduler, registry)  # type: ignore[arg-type]  # it refuses what is none
-    if isinstance(scheduler, str):
-        return scheduler, lambda: chosen
-    name = getattr(scheduler, "__name__", None) or repr(chosen)
-    try:
-        own = copy.deepcopy(chosen)
-    except Exception as error:
-        raise PluginError(
-            f"scheduler {type(chosen).__name__} cannot be copied for a simulation: "
-            f"{type(error).__name__}: {error}"[:2000]
-        ) from error
-    return name, lambda: own
-
-
-def _checked(nodes: Sequence[Node]) -> list[Node]:
-    given = list(nodes)
-    for node in given:
-        if not isinstance(node, Node):
-            raise UsageError(
-                f"nodes= takes a list of Node, not of {type(node).__name__}; uniform() makes one"
-            )
-    if not given:
-        raise UsageError("nodes=[]: a simulation has at least one node")
-    names: dict[str, None] = {}
-    for node in given:
-        if node.name in names:
-            raise UsageError(f'two nodes are called "{node.name}"')
-        names[node.name] = None
-    return given
-
-
-def _whole(seed: object) -> int:
-    if isinstance(seed, bool) or not isinstance(seed, int):
-        raise UsageError(f"seed={brief(seed)} is no whole number")
-    return seed
-
-
-def _one_of(kind: type[_T], name: str, value: object) -> _T | None:
-    if value is None or isinstance(value, kind):
-        return value
-    hint = f"; write {value.__name__}()" if isinstance(value, type) else ""
-    raise UsageError(f"{name}= takes {kind.__name__}, not {brief(value, 60)}{hint}")
-
-
-def _seconds(name: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _NEVER_S:
-        raise UsageError(f"{name}={brief(value)} is no time in seconds")
-    return float(value)
-
-
-def _manager_config(faults: Faults) -> ManagerConfig:
-    """Nothing is said again that is not lost, and what is over is soon forgotten."""
-    most_s = 60.0 if faults.lose_nodes else _NEVER_S
-    return ManagerConfig(
-        lease_s=most_s,
-        resend_s=min(most_s, 5.0) if faults.lose_nodes else _NEVER_S,
-        full_every_s=_NEVER_S,
-        slow_plan_s=_NEVER_S,
-        timing_every_s=_NEVER_S,
-        keep_runs=0,
-        keep_runs_s=0.0,
-        keep_tasks=10_000,
-        keep_jobs_s=_NEVER_S,
-        max_events=1000,
-    )
-
-
-def _worker_config(manager: ManagerConfig, measure_every_s: float | None) -> WorkerConfig:
-    """Several heartbeats fit into a lease, with which figures are told too."""
-    sample_s = _NEVER_S if measure_every_s is None else _seconds("measure_every_s", measure_every_s)
-    return WorkerConfig(
-        heartbeat_s=max(0.01, min(manager.lease_s / 3, sample_s)),
-        sample_s=sample_s,
-        relist_s=_NEVER_S,
-        max_starting=100_000,
-        max_removing=100_000,
-    )
