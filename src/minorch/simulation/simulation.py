@@ -342,19 +342,16 @@ class Simulation:
         def submit(manager: Manager, now: float) -> None:
             self._pending -= 1
             try:
-                ids = manager.task_ids(manager.submit(job, now))
-            except UnschedulableError as error:
-                self._recorder.refused(arrival, job)
-                if len(self._refusals) < _MOST_REFUSALS:
-                    self._refusals.append(str(error))
-                return
+                try:
+                    ids = manager.task_ids(manager.submit(job, now))
+                except UnschedulableError as error:
+                    self._recorder.refused(arrival, job)
+                    if len(self._refusals) < _MOST_REFUSALS:
+                        self._refusals.append(str(error))
+                else:
+                    self._recorder.admitted(arrival, job, ids)
             except UsageError as error:
                 self._error = UsageError(f'arrival {number}, job "{job.name}": {error}')
-                return
-            try:
-                self._recorder.admitted(arrival, job, ids)
-            except UsageError as error:
-                self._error = error
 
         self._cluster.manager.call(submit)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from math import inf
 
 from minorch.contracts import Change, Launch
@@ -33,14 +33,13 @@ from minorch.worker import Action, Start
 
 __all__ = ["Planning", "Recorder", "SimulatedWorld"]
 
-_PREEMPTED, _MOVED, _LOST = "preemptions", "moves", "nodes lost"
 _COUNTED = {
     "task_scheduled": "decisions",
-    "task_preempted": _PREEMPTED,
-    "task_moving": _MOVED,
+    "task_preempted": "preemptions",
+    "task_moving": "moves",
     "task_rescheduled": "attempts that were placed anew",
     "task_restarted": "restarts",
-    "node_lost": _LOST,
+    "node_lost": "nodes lost",
 }
 """Events that are counted, and under which name."""
 
@@ -118,25 +117,26 @@ class Recorder(Observer):
 
     def admitted(self, arrival: Arrival, job: Job, ids: Sequence[str]) -> None:
         """A job was accepted; its instances have these ids, in order."""
-        ledger, now_s = self.ledger, arrival.at_s
-        for (name, task, number), task_id in zip(job.instances(), ids, strict=True):
-            duration_s = arrival.duration_of(task.name, number or 0)
-            usage = arrival.usage_of(task)
-            row = ledger.arrive(job.name, name, now_s, duration_s, task.resources, usage)
-            exit_code = arrival.exit_code_of(task.name, number or 0)
-            self.live[task_id] = _Live(row, duration_s, exit_code, usage)
-        self.last_s = now_s
+        for live, task_id in zip(self._write_down(arrival, job), ids, strict=True):
+            self.live[task_id] = live
 
     def refused(self, arrival: Arrival, job: Job) -> None:
         """A job was refused."""
-        now_s = arrival.at_s
+        for live in self._write_down(arrival, job):
+            self.ledger.finish(live.row, Ending.REFUSED, Reason.UNSCHEDULABLE, arrival.at_s)
+
+    def _write_down(self, arrival: Arrival, job: Job) -> Iterator[_Live]:
+        """Each instance of a job that has arrived, with a row of the ledger.
+
+        Raises:
+            UsageError: it is not told how long one of them runs, or how it ends.
+        """
+        self.last_s = arrival.at_s
         for name, task, number in job.instances():
             duration_s = arrival.duration_of(task.name, number or 0)
-            row = self.ledger.arrive(
-                job.name, name, now_s, duration_s, task.resources, arrival.usage_of(task)
-            )
-            self.ledger.finish(row, Ending.REFUSED, Reason.UNSCHEDULABLE, now_s)
-        self.last_s = now_s
+            exit_code, usage = arrival.exit_code_of(task.name, number or 0), arrival.usage_of(task)
+            row = self.ledger.arrive(job.name, name, arrival.at_s, duration_s, task.resources, usage)
+            yield _Live(row, duration_s, exit_code, usage)
 
     def run_began(self, engine: SimulatedEngine, run: Run) -> None:
         """A run really began."""
