@@ -52,5 +52,6 @@ class Doors:
             f"ListenAddress {address}\nPort 22\nHostKey {self._host_key}\nPidFile none\nUsePAM no\n"
             f"AuthorizedKeysFile {self._key.with_suffix('.pub')}\nStrictModes no\nPermitRootLogin yes\n"
             "PasswordAuthentication no\nMaxStartups 100\nMaxSessions 100\n"
-            f"SetEnv PATH={os.environ['PATH']}:/usr/sbin:/sbin\n"
+            # Not at home: what root's shell does here when it starts is nothing that a host should wait for.
+            f"SetEnv HOME={folder} PATH={os.environ['PATH']}:/usr/sbin:/sbin\n"
         )
