@@ -93,7 +93,11 @@ class World:
                 reserve_for_s=dice.choice((0.0, 5.0)),
                 ageing_s=dice.choice((1.0, 300.0)),
             ),
-            worker_config=WorkerConfig(max_starting=dice.choice((1, 8)), max_removing=dice.choice((1, 4))),
+            worker_config=WorkerConfig(
+                max_starting=dice.choice((1, 8)),
+                max_removing=dice.choice((1, 4)),
+                engine_lost_s=dice.choice((None, 0.0, 10.0)),
+            ),
             wire=scenario.wire,
         )
         for at in range(scenario.nodes):
