@@ -146,11 +146,11 @@ class Hosts(Sequence[Host]):
                 stack.callback(host.power_off)
 
     def _give_up(self) -> None:
-        assert self._claim is not None
-        _bury(Path(self._claim.name).parent)
-        self._claim.close()
-        self._claim = None
+        claim, self._claim = self._claim, None
+        assert claim is not None
         self._hosts.clear()
+        with claim, _alone():  # or a sweep would find the folder when its claim is removed already
+            _bury(Path(claim.name).parent)
 
     # -- hosts -----------------------------------------------------------------------------------------------
 
@@ -236,6 +236,8 @@ def _claimed() -> tuple[IO[bytes], int]:
         folder.mkdir(mode=0o755)
         claim = (folder / "claim").open("wb")
         fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        claim.write(str(os.getpid()).encode())  # to be read by people
+        claim.flush()
         return claim, number
 
 
