@@ -12,6 +12,7 @@ from minorch.errors import PolicyError, StartFailed
 from minorch.model import HealthCheck, Mount, Port
 from minorch.resources import Resources
 from minorch.runtimes.docker import DockerPolicy
+from minorch.runtimes.docker.translation import Host, create_body
 from minorch.runtimes.swarm.members import Names, as_node
 from minorch.runtimes.swarm.snapshot import SwarmNode, read_snapshot
 from minorch.runtimes.swarm.translation import nowhere, service_body
@@ -179,3 +180,30 @@ def test_labels_of_nodes_and_of_their_engines_can_be_asked_for(
         "swarm.role": "worker",
     }
     assert (node.runtime, node.platform, node.address) == ("swarm", "linux/amd64", "10.0.0.1")
+
+
+def test_secrets_and_configs_of_the_swarm_are_shown_as_files(launch: Make) -> None:
+    token = Mount("/run/secrets/token", kind="secret", source="token")
+    settings = Mount("/etc/app.toml", kind="config", source="settings")
+    data = Mount("/data", source="vol")
+    made = service_body(
+        launch(mounts=[token, settings, data]), DockerPolicy(), NODE, {token: "s" * 25, settings: "c" * 25}
+    )
+    container = made["TaskTemplate"]["ContainerSpec"]
+    file = {"UID": "0", "GID": "0", "Mode": 0o444}
+    assert container["Secrets"] == [
+        {"SecretID": "s" * 25, "SecretName": "token", "File": {"Name": "/run/secrets/token", **file}}
+    ]
+    assert container["Configs"] == [
+        {"ConfigID": "c" * 25, "ConfigName": "settings", "File": {"Name": "/etc/app.toml", **file}}
+    ]
+    assert [mount["Source"] for mount in container["Mounts"]] == ["vol"]
+
+
+def test_an_engine_that_is_no_swarm_has_no_secrets(launch: Make) -> None:
+    with pytest.raises(PolicyError, match="only a Docker Swarm keeps a secret"):
+        create_body(
+            launch(mounts=[Mount("/x", kind="secret", source="token")]),
+            DockerPolicy(),
+            Host(None, local=True),
+        )

@@ -9,6 +9,7 @@ tells of an older version than another manager told is behind, and is asked last
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -28,6 +29,12 @@ _FORGIVEN_S: Final = 60.0
 _CROSS_S: Final = 2.0
 OUT_OF_SEQUENCE: Final = "out of sequence"
 """In the words of a manager that refuses a change (with 500) because there was another one meanwhile."""
+_LEADERLESS: Final = re.compile(
+    r"leader|deadline|quorum|raft|code = (?:Unavailable|Canceled|Aborted)|connection|transport|EOF",
+    re.IGNORECASE,
+)
+"""How a manager that cannot do anything now says so, with 500; but so it answers much else, a wrong network
+above all."""
 _T = TypeVar("_T")
 
 
@@ -116,7 +123,7 @@ class Managers:
             except EngineUnavailable as error:
                 problems.append(str(error))
             except Refused as refusal:
-                if refusal.status < 500 or OUT_OF_SEQUENCE in refusal.text:
+                if refusal.status < 500 or not _LEADERLESS.search(refusal.text):
                     raise
                 problems.append(f"{engine.url} has no leader to ask: {refusal.text}"[:300])
             self.doubt(engine)

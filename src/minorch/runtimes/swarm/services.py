@@ -13,6 +13,7 @@ from typing import Any, Final
 from minorch.contracts import Launch, Made, Owner
 from minorch.errors import EngineUnavailable, RuntimeFault, SpecError, StartFailed
 from minorch.ids import RunKey, check_id
+from minorch.model import Mount
 from minorch.runtimes.docker.engine import Engine, filters
 from minorch.runtimes.docker.faults import Refused, start_failure
 from minorch.runtimes.docker.labels import (
@@ -60,9 +61,9 @@ class Services:
         try:
             self._managers.ask(create)
         except Refused as refusal:
-            if refusal.status != 409:
-                missing = refusal.status == 404 and "network" in refusal.text
-                advice = " (make it with: docker network create --driver overlay NAME)" if missing else ""
+            if refusal.status != 409 and not (refusal.status >= 500 and self.record(launch.key)):
+                missing = "network" in refusal.text and "not found" in refusal.text
+                advice = "; of a Swarm's: docker network create --driver overlay NAME" if missing else ""
                 failure = start_failure(refusal.text)
                 raise StartFailed(f"{failure}{advice}", reason=failure.reason) from None
             self._adopt(launch)
@@ -76,6 +77,27 @@ class Services:
                 f"a service that is not this run's has its name, {launch.key.name}: remove it "
                 "(docker service rm)"
             )
+
+    def kept(self, mounts: Sequence[Mount]) -> dict[Mount, str]:
+        """Return the id of each secret and config that is mounted.
+
+        Raises:
+            StartFailed: the Swarm has none of that name.
+        """
+        ids = {}
+        for mount in mounts:
+            if mount.kind not in ("secret", "config"):
+                continue
+            query = {"filters": filters(name=[mount.source])}
+            path = f"/{mount.kind}s"
+            found = self._managers.ask(lambda engine, path=path, query=query: engine.records(path, query))  # type: ignore[misc]
+            named = [one for one in found if (one.get("Spec") or {}).get("Name") == mount.source]
+            if not named:
+                raise StartFailed(
+                    f'the Swarm keeps no {mount.kind} "{mount.source}": docker {mount.kind} create makes one'
+                )
+            ids[mount] = str(named[0]["ID"])
+        return ids
 
     def record(self, key: RunKey) -> dict[str, Any] | None:
         """Return the service that has a run's name; None if there is none."""

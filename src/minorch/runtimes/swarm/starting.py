@@ -37,7 +37,8 @@ def start(poll: Poll, services: Services, policy: DockerPolicy, node_id: str, la
         EngineUnavailable: it may have been started or not.
     """
     secrets = [secret.reveal() for secret in launch.task.secrets.values()]
-    body = service_body(launch, policy, answering(poll.latest(), node_id))
+    node = answering(poll.latest(), node_id)
+    body = service_body(launch, policy, node, services.kept(launch.task.mounts))
     try:
         services.create(launch, body)
         return _await(poll, services, node_id, launch)

@@ -40,8 +40,16 @@ _ANYWHERE: Final = ("0.0.0.0", "::")
 _LONGEST_GRACE_S: Final = 24 * 3600.0
 
 
-def service_body(launch: Launch, policy: DockerPolicy, node: SwarmNode) -> dict[str, Any]:
+def service_body(
+    launch: Launch, policy: DockerPolicy, node: SwarmNode, ids: Mapping[Mount, str] | None = None
+) -> dict[str, Any]:
     """Return what to send to have *launch* run on *node*.
+
+    Args:
+        launch: what is to run.
+        policy: what it may do.
+        node: where.
+        ids: of the secrets and configs that its mounts name.
 
     Raises:
         PolicyError: *policy* forbids it, or a Swarm has nothing of the kind.
@@ -51,11 +59,11 @@ def service_body(launch: Launch, policy: DockerPolicy, node: SwarmNode) -> dict[
     if task.image is None:
         raise StartFailed(f'task "{launch.task_name}" has no image; a Swarm needs one')
     reference = parse_reference(task.image)
-    check_policy(task, policy, local=False, engine_socket=None)
+    check_policy(task, policy, local=False, engine_socket=None, swarm=True)
     check_amounts(task.resources, node.capacity)
     labels = labels_of(launch)
     template: dict[str, Any] = {
-        "ContainerSpec": _container(launch, task, policy, reference.text, labels),
+        "ContainerSpec": _container(launch, policy, reference.text, labels, ids or {}),
         "Resources": _resources(task, node),
         "RestartPolicy": {"Condition": "none"},
         "Placement": {"Constraints": [f"node.id=={node.id}"]},
@@ -85,10 +93,16 @@ def nowhere(spec: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _container(
-    launch: Launch, task: Task, policy: DockerPolicy, image: str, labels: Mapping[str, str]
+    launch: Launch,
+    policy: DockerPolicy,
+    image: str,
+    labels: Mapping[str, str],
+    ids: Mapping[Mount, str],
 ) -> dict[str, Any]:
+    task = launch.task
     restricted = task.security == "restricted"
-    mounts = [_mount(mount, policy) for mount in task.mounts]
+    kept = ("secret", "config")
+    mounts = [_mount(mount, policy) for mount in task.mounts if mount.kind not in kept]
     if restricted and all(mount.target != "/tmp" for mount in task.mounts):
         mounts.append(
             {"Type": "tmpfs", "Target": "/tmp", "TmpfsOptions": {"SizeBytes": TMP_SIZE, "Mode": 0o1777}}
@@ -106,6 +120,10 @@ def _container(
         "StopGracePeriod": round(min(task.stop_grace_s, _LONGEST_GRACE_S) * 1e9),
         "Healthcheck": _health(task.health),
     }
+    for kind, field in (("secret", "Secrets"), ("config", "Configs")):
+        shown = [_shown(mount, ids) for mount in task.mounts if mount.kind == kind]
+        if shown:
+            spec[field] = shown
     if task.entrypoint is not None:
         spec["Command"] = list(task.entrypoint) or [""]
     if task.command:
@@ -181,6 +199,16 @@ def _mount(mount: Mount, policy: DockerPolicy) -> dict[str, Any]:
     elif mount.size:
         record["TmpfsOptions"] = {"SizeBytes": int(mount.size)}
     return record
+
+
+def _shown(mount: Mount, ids: Mapping[Mount, str]) -> dict[str, Any]:
+    """A secret or a config as a file that everybody in the container may read, and nobody write."""
+    what = mount.kind.capitalize()
+    return {
+        f"{what}ID": ids.get(mount, ""),
+        f"{what}Name": mount.source,
+        "File": {"Name": mount.target, "UID": "0", "GID": "0", "Mode": 0o444},
+    }
 
 
 def _port(port: Port) -> dict[str, Any]:
