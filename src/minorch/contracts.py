@@ -1,7 +1,7 @@
-"""What a runtime and a store must do. Their authors read this file, and the worker and drivers rely on it.
+"""What a runtime, a fleet and a store must do. Their authors read this file; the worker and drivers rely on it.
 
-Both contracts are protocols: no base class is needed.  ``minorch.testing`` has a suite of tests for
-each, which the built-in ones pass.  Calls block and may come from several threads at once; they are
+The contracts are protocols: no base class is needed.  ``minorch.testing`` has suites of tests for them,
+which the built-in ones pass.  Calls block and may come from several threads at once; they are
 made by drivers, never by the manager or the worker core.
 """
 
@@ -13,16 +13,19 @@ from typing import Final, Literal, NamedTuple, Protocol, runtime_checkable
 import msgspec
 
 from minorch.ids import RunKey
-from minorch.model import HealthCheck, Task, TaskStats
+from minorch.model import HealthCheck, Node, Task, TaskStats
 from minorch.resources import Resources
 from minorch.states import Reason
 
 __all__ = [
+    "Availability",
     "Change",
     "FindsLeftovers",
+    "Fleet",
     "Launch",
     "Made",
     "Maker",
+    "Member",
     "Owner",
     "Probe",
     "RunPhase",
@@ -292,6 +295,56 @@ class FindsLeftovers(Protocol):
 
     def discard(self, owner: Owner) -> None:
         """Remove what is kept of an owner that has no runs any more. That there is nothing is fine."""
+
+
+Availability = Literal["active", "paused", "drain"]
+
+
+class Member(msgspec.Struct, frozen=True, kw_only=True):
+    """A machine of a fleet, as it is now."""
+
+    node: Node
+    """Its name stays the same from one start of the program to the next: stores know nodes by it.  Without a
+    capacity, as long as that is not known, nothing is placed there."""
+    runtime: Runtime
+    """Runs the tasks of this node; it belongs to the fleet.  While its engine does not answer, its calls say
+    in words why."""
+    availability: Availability = "active"
+    """``paused``: nothing new is placed there. ``drain``: what is there is moved to others, too."""
+    gone: bool = False
+    """Whether it has left for good: what was placed there is lost."""
+
+
+@runtime_checkable
+class Fleet(Protocol):
+    """Machines that may come and go, each with a runtime of its own.
+
+    A cluster makes a node and a worker of each.  Calls may come from any thread and are bounded in time.
+    """
+
+    @property
+    def name(self) -> str:
+        """What its runtimes are called: ``docker``, ``swarm``."""
+
+    @property
+    def engine_lost_s(self) -> float | None:
+        """After so long without an answer of its engine, what runs on a machine counts as lost; None: never."""
+
+    def members(self) -> Sequence[Member]:
+        """Return the machines that there are, also those whose engine does not answer now.
+
+        Raises:
+            EngineUnavailable: not one of them answers; the message says of each why.
+        """
+
+    def watch(self, notify: Callable[[Member], None]) -> Watch:
+        """Call *notify*, from a thread of the fleet's, soon after a machine joined, left or changed.
+
+        At the beginning it is called with each that is not as :meth:`members` last told.
+        """
+
+    def close(self) -> None:
+        """Let go of connections, threads, and the runtimes. Runs go on. Closing twice is fine."""
 
 
 class Change(NamedTuple):

@@ -26,6 +26,10 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
     """How often it asks the runtime for all its runs, in case a change was missed."""
     retry_s: float = 1.0
     """How long it waits before it asks an engine again that did not answer; doubling up to 30 s."""
+    engine_lost_s: float | None = None
+    """After so long without an answer of its engine it falls silent, as if it were gone itself, so that the
+    manager loses its node when the lease is over and places elsewhere what may be. When the engine answers
+    again it speaks. For an engine on another machine, which may be gone for good; None: never."""
     orphan_grace_s: float = 30.0
     """How long a run that the manager does not name is left alone after a start of the worker."""
     kill_every_s: float = 5.0
@@ -40,5 +44,7 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
             require_number(getattr(self, field), f"$.{field}", least=0.01)
         require_number(self.report_every_s, "$.report_every_s", most=self.heartbeat_s)
         require_number(self.orphan_grace_s, "$.orphan_grace_s")
+        if self.engine_lost_s is not None:
+            require_number(self.engine_lost_s, "$.engine_lost_s")
         require_number(self.max_starting, "$.max_starting", least=1, whole=True)
         require_number(self.max_removing, "$.max_removing", least=1, whole=True)

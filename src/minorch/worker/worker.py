@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, assert_never
 import msgspec
 
 from minorch.contracts import Owner
-from minorch.errors import MessageError
+from minorch.errors import MessageError, UsageError
 from minorch.messages import Assign, Report
 from minorch.model import Node, NodeStats, TaskStats
 from minorch.state.timers import Timers
@@ -108,6 +108,8 @@ class Worker:
         self._listing = False
         self._engine_ok = False
         self._engine_message = "not asked yet"
+        self._engine_failed_at = now
+        """Since when it does not answer, if it does not."""
         self._retry_s = self._config.retry_s
         self._retrying = False
         """Whether the engine, which did not answer, is asked again at a time that is set."""
@@ -199,6 +201,18 @@ class Worker:
         if attempts.some_began:
             attempts.some_began = False
             self._breaker.answered()
+
+    def describe(self, node: Node, now: float) -> None:
+        """Its machine offers something else than was known: the manager is told.
+
+        Raises:
+            UsageError: it is another node, by its name.
+        """
+        if node.name != self.node.name:
+            raise UsageError(f'worker "{self.node.name}" cannot become node "{node.name}"')
+        self._at(now)
+        self._report_due = self._report_due or node != self.node
+        self.node = node
 
     def settle(self, now: float) -> WorkerStep:
         """Do what has come due and say what the driver has to do."""
@@ -319,6 +333,8 @@ class Worker:
             if self._attempts.is_starting(fact.key):
                 self._hung(now)
             self._attempts.unreachable(fact.key, now)
+        if self._engine_ok:
+            self._engine_failed_at = now
         self._report_due = self._report_due or self._engine_ok or self._engine_message != fact.message
         if not self._retrying:
             self._retrying = True
@@ -370,6 +386,8 @@ class Worker:
         """Whether there is news, and the last report is long enough ago; if not, it is asked again then."""
         if not self._report_due and not self._attempts.changed:
             return False
+        if self._is_silent(now):
+            return False
         at = self._reported_at + self._config.report_every_s
         if now < at:
             if not self._report_timed:
@@ -377,6 +395,11 @@ class Worker:
             self._report_timed = True
             return False
         return True
+
+    def _is_silent(self, now: float) -> bool:
+        """Whether its engine has not answered for so long that its node is to be lost."""
+        patience_s = self._config.engine_lost_s
+        return patience_s is not None and not self._engine_ok and now >= self._engine_failed_at + patience_s
 
     def _report(self, now: float) -> Report:
         self._reported_at = now
