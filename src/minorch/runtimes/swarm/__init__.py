@@ -9,7 +9,8 @@ From the bottom up:
 - ``managers``: which manager is asked, and which is not believed;
 - ``polling``: one look at all tasks and nodes at a time, shared by all;
 - ``services``, ``starting``, ``watching``, ``logs``, ``probing``: one duty of the contract each;
-- ``runtime``: the class that puts them together for one node; ``swarm``: what all nodes share.
+- ``runtime``: the class that puts them together for one node;
+- ``fleet``, ``swarm``: the nodes as they come and go, and what they share.
 """
 
 from minorch.runtimes.swarm.runtime import SwarmRuntime

@@ -38,15 +38,16 @@ def answering(snapshot: Snapshot, node_id: str) -> SwarmNode:
 class Names:
     """What nodes are called: by their hosts, and the later ones of one name by their ids as well.
 
-    A name stays as long as this lives.  A new process finds the same ones as long as the oldest node of a
-    doubled name is there.
+    A name stays as long as its node is there.  A new process finds the same ones as long as the oldest node
+    of a doubled name is there.
     """
 
     def __init__(self) -> None:
         self._by_id: dict[str, str] = {}
 
     def name(self, nodes: Mapping[str, SwarmNode]) -> Mapping[str, str]:
-        """Return the name of each node, by its id."""
+        """Return the name of each node, by its id; the names of nodes that have left are free again."""
+        self._by_id = {node_id: name for node_id, name in self._by_id.items() if node_id in nodes}
         taken = set(self._by_id.values())
         for node in sorted(nodes.values(), key=lambda node: (node.created_at, node.id)):
             if node.id not in self._by_id:

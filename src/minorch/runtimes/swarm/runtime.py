@@ -206,6 +206,8 @@ class SwarmRuntime:
 
     def _status(self, task: SwarmTask, node: SwarmNode | None) -> RunStatus:
         """Return the status of a run, with what its init process wrote of a missing command."""
+        if node is not None and task.node_id not in ("", node.id):
+            task = self._elsewhere(task)
         began_at = self._swarm.poll.first_seen_running(task.key)
         status = read_status(task, node, began_at=began_at)
         if status.exit_code not in _NOT_STARTED or phase_of(task) != "exited" or never_began(task):
@@ -215,6 +217,11 @@ class SwarmRuntime:
             return status
         reason = Reason.COMMAND_NOT_FOUND if status.exit_code == 127 else status.reason
         return replace(status, reason=reason, message=f"its command could not be run: {complaint}")
+
+    def _elsewhere(self, task: SwarmTask) -> SwarmTask:
+        """A run of an earlier node of this name: where that has left, nobody will ever know how it ended."""
+        left = task.node_id not in self._swarm.poll.latest().nodes
+        return replace(task, state="orphaned") if left and not task.over else task
 
     def _complaint(self, task: SwarmTask) -> str:
         with self._lock:

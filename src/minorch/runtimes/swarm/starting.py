@@ -16,14 +16,18 @@ from minorch.runtimes.docker.policy import DockerPolicy
 from minorch.runtimes.swarm.members import answering
 from minorch.runtimes.swarm.polling import Poll
 from minorch.runtimes.swarm.services import Services
-from minorch.runtimes.swarm.snapshot import SwarmTask
+from minorch.runtimes.swarm.snapshot import SwarmNode, SwarmTask
 from minorch.runtimes.swarm.status import never_began, phase_of, read_status, why_not_started
 from minorch.runtimes.swarm.translation import service_body
+from minorch.states import Reason
 
 __all__ = ["start"]
 
 _NO_ROOM_S: Final = 30.0
 """For so long a Swarm may find no room on the node: what was removed is not gone at once."""
+_NO_PORT_S: Final = 5.0
+"""The same for a port."""
+_TAKEN: Final = "host-mode port already in use"
 _NO_TASK_S: Final = 15.0
 _MOST_S: Final = 3600.0
 """For so long an image may be pulled."""
@@ -65,16 +69,28 @@ def _await(poll: Poll, services: Services, node_id: str, launch: Launch) -> RunS
                 return read_status(task, node, began_at=poll.first_seen_running(launch.key))
             if task is None and waited_s > _NO_TASK_S:
                 raise EngineUnavailable(f"the Swarm makes no task of the service {launch.key.name}")
-            if task is not None and not task.node_id and waited_s > _NO_ROOM_S:
-                services.remove(launch.key)
-                words = task.error or "it says nothing more"
-                raise StartFailed(f"the Swarm does not place it on {node.hostname}: {words}")
+            if task is not None and not task.node_id:
+                _check_place(services, task, node, waited_s)
             if waited_s > _MOST_S:
                 raise EngineUnavailable(f"the Swarm takes more than {_MOST_S / 60:g} minutes to start it")
             number, latest, error = poll.wait_round(number, 1.0)
             if error is not None or latest is None:
                 raise EngineUnavailable(str(error))
             snapshot = latest
+
+
+def _check_place(services: Services, task: SwarmTask, node: SwarmNode, waited_s: float) -> None:
+    """Take back a service for which there is no place, now or after a while; no node knows of it yet."""
+    if node.availability != "active":
+        services.remove(task.key)
+        raise EngineUnavailable(
+            f"the Swarm places nothing on {node.hostname}: its node is on {node.availability}"
+        )
+    taken = _TAKEN in task.error
+    if waited_s > (_NO_PORT_S if taken else _NO_ROOM_S):
+        services.remove(task.key)
+        words = f"the Swarm does not place it on {node.hostname}: {task.error or 'it says nothing more'}"
+        raise StartFailed(words, reason=(Reason.PORT_TAKEN if taken else Reason.START_FAILED).value)
 
 
 def _failed(services: Services, task: SwarmTask) -> RuntimeFault:

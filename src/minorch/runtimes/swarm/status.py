@@ -22,7 +22,6 @@ __all__ = ["ended_by_swarm", "never_began", "phase_of", "read_status", "why_not_
 _SWARMS_OWN: Final = "Swarm ended it: its node was drained, or was down for a while"
 _NOT_STARTED: Final = "starting container failed"
 _UNHEALTHY: Final = "unhealthy container"
-_TAKEN: Final = "host-mode port already in use"
 
 
 def phase_of(task: SwarmTask) -> RunPhase:
@@ -53,10 +52,7 @@ def ended_by_swarm(task: SwarmTask) -> bool:
 def why_not_started(task: SwarmTask) -> StartFailed:
     """Return the error for a task that never began, in the words and with the reason of its node."""
     text = task.error or task.message or "its node does not say why"
-    failure = start_failure(text)
-    if _TAKEN in text:
-        return StartFailed(str(failure), reason=Reason.PORT_TAKEN.value)
-    return failure
+    return start_failure(text)
 
 
 def read_status(task: SwarmTask, node: SwarmNode | None, *, began_at: float | None = None) -> RunStatus:
