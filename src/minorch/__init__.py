@@ -31,9 +31,11 @@ if TYPE_CHECKING:
     from minorch.contracts import (
         Change as Change,
         FindsLeftovers as FindsLeftovers,
+        Fleet as Fleet,
         Launch as Launch,
         Made as Made,
         Maker as Maker,
+        Member as Member,
         Owner as Owner,
         Probe as Probe,
         RunStatus as RunStatus,
@@ -92,6 +94,7 @@ if TYPE_CHECKING:
     )
     from minorch.plugins import (
         FilterPlugin as FilterPlugin,
+        FleetPlugin as FleetPlugin,
         Registry as Registry,
         RuntimePlugin as RuntimePlugin,
         SchedulerPlugin as SchedulerPlugin,
@@ -103,6 +106,9 @@ if TYPE_CHECKING:
     )
     from minorch.resources import (
         Resources as Resources,
+    )
+    from minorch.runtimes.docker import (
+        DockerEngine as DockerEngine,
     )
     from minorch.scheduling import (
         ClusterView as ClusterView,
@@ -149,9 +155,11 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
     "minorch.contracts": (
         "Change",
         "FindsLeftovers",
+        "Fleet",
         "Launch",
         "Made",
         "Maker",
+        "Member",
         "Owner",
         "Probe",
         "RunStatus",
@@ -210,6 +218,7 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
     ),
     "minorch.plugins": (
         "FilterPlugin",
+        "FleetPlugin",
         "Registry",
         "RuntimePlugin",
         "SchedulerPlugin",
@@ -218,6 +227,7 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
     ),
     "minorch.progress": ("Progress",),
     "minorch.resources": ("Resources",),
+    "minorch.runtimes.docker": ("DockerEngine",),
     "minorch.scheduling": (
         "ClusterView",
         "CostFunction",

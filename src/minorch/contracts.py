@@ -1,4 +1,4 @@
-"""What a runtime, a fleet and a store must do. Their authors read this file; the worker and drivers rely on it.
+"""What a runtime, a fleet and a store must do. Their authors read this file, and the drivers rely on it.
 
 The contracts are protocols: no base class is needed.  ``minorch.testing`` has suites of tests for them,
 which the built-in ones pass.  Calls block and may come from several threads at once; they are
@@ -328,7 +328,7 @@ class Fleet(Protocol):
 
     @property
     def engine_lost_s(self) -> float | None:
-        """After so long without an answer of its engine, what runs on a machine counts as lost; None: never."""
+        """After so long without an answer of its engine, a machine counts as lost; None: never."""
 
     def members(self) -> Sequence[Member]:
         """Return the machines that there are, also those whose engine does not answer now.

@@ -71,7 +71,7 @@ def test_a_flood_of_notices_is_made_up_for_by_a_listing(
 ):
     cluster = make(worker_config=mo.WorkerConfig(relist_s=1000))
     job = running(cluster.submit(task()))
-    worker = cluster._workers["worker-1"]
+    worker = cluster._crew.workers["worker-1"]
     held, go_on = threading.Event(), threading.Event()
     take = worker._take
 

@@ -16,8 +16,9 @@ SPECS = [
 ]
 
 
-def test_there_are_four_factories_and_one_observer():
-    factories = ["minorch_schedulers", "minorch_filters", "minorch_runtimes", "minorch_stores"]
+def test_there_are_five_factories_and_one_observer():
+    kinds = ("schedulers", "filters", "runtimes", "fleets", "stores")
+    factories = [f"minorch_{kind}" for kind in kinds]
     assert [*factories, "minorch_on_event"] == SPECS
 
 

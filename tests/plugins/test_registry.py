@@ -162,7 +162,9 @@ class GivesOne:
         return StorePlugin("mine", MemoryStore)
 
 
-HOOKS = "minorch_schedulers, minorch_filters, minorch_runtimes, minorch_stores, minorch_on_event"
+HOOKS = (
+    "minorch_schedulers, minorch_filters, minorch_runtimes, minorch_fleets, minorch_stores, minorch_on_event"
+)
 
 
 @pytest.mark.parametrize(

@@ -3,34 +3,46 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 import weakref
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self, Unpack
 
 from minorch.builtins import default_registry
 from minorch.cluster.crew import Crew
 from minorch.cluster.draining import wait_drained
 from minorch.cluster.handles import JobHandle, Named, TaskHandle
-from minorch.cluster.left_over import Leftovers, find_leftovers, where_to_look
+from minorch.cluster.left_over import (
+    Leftovers,
+    Place,
+    find_leftovers,
+    tell_of_leftovers,
+    where_to_look,
+)
+from minorch.cluster.one_machine import OneMachine
 from minorch.cluster.opened import remember, warn_of_others
+from minorch.cluster.roster import Roster
 from minorch.cluster.setup import (
+    ClusterOptions,
+    ask_for_members,
+    choose_fleet,
     choose_runtime,
     choose_store,
     make_nodes,
     nodes_left_over,
+    ready_or_told,
 )
 from minorch.cluster.tables import node_rows, text_table
 from minorch.cluster.views import cluster_view
-from minorch.contracts import Runtime, Store
+from minorch.contracts import Fleet, Runtime, Store
 from minorch.drivers import (
     ManagerDriver,
     Presence,
-    RuntimeHands,
     SteadyClock,
-    WorkerDriver,
     this_process,
 )
 from minorch.errors import ClusterClosed, NotFound, UsageError, did_you_mean
@@ -44,16 +56,17 @@ from minorch.state.pictures import NodeInfo, TaskInfo
 from minorch.stores.memory import MemoryStore
 from minorch.worker import WorkerConfig
 
+if TYPE_CHECKING:
+    from minorch.runtimes.docker.fleet import DockerEngine
+
 __all__ = ["Cluster"]
 
 _log = logging.getLogger("minorch")
-_REPORT_EVERY_S: Final = 0.003
-"""Costs a task that ends at once so much, and saves a third of the work for each of many."""
 _START_S: Final = 10.0
 
 
 class Cluster:
-    """Runs jobs on this machine, or on the machine of one engine.
+    """Runs jobs on this machine, on the machine of one engine, or on those of many.
 
     It works from the moment it is made, in threads of its own, until :meth:`close` or the end of the
     ``with`` block; then everything it runs is stopped and removed, unless *detach* was asked for.  One that
@@ -66,6 +79,8 @@ class Cluster:
             ``"auto"``: Docker if an engine answers, else plain processes (:attr:`why` tells).
         scheduler: what chooses nodes: a name, a :class:`~minorch.Scheduler`, or a function
             ``cost(task, node)``.
+        engine: the machines, instead of *runtime* and *workers*: the addresses of Docker Engines, as for
+            :meth:`connect`; the name of a fleet, such as ``"swarm"``; or a fleet.
         store: where the state is kept: ``"memory"``, ``"sqlite:jobs.db"`` (``"sqlite:///jobs.db"`` is
             a file in the root directory), a :class:`~pathlib.Path`, or an object. A cluster that is
             opened on a durable store goes on where the last one stopped.
@@ -92,6 +107,7 @@ class Cluster:
         workers: int | Sequence[Node] = 1,
         *,
         runtime: str | Runtime = "auto",
+        engine: str | Fleet | Sequence[str | DockerEngine] | None = None,
         scheduler: str | Scheduler | CostFunction = "least-loaded",
         store: str | Path | Store = "memory",
         filters: Sequence[str | CustomFilter] = (),
@@ -115,19 +131,26 @@ class Cluster:
                 'store="sqlite:jobs.db"'
             )
         durable = store != "memory"
-        chosen = choose_runtime(runtime, self._registry, durable=durable)
-        self._chosen = chosen
-        self.why = chosen.why
-        """Why the tasks run on this runtime."""
-        self._places = where_to_look(chosen, anywhere=runtime == "auto")
+        if engine is not None:
+            if workers != 1 or runtime != "auto":
+                raise UsageError("engine= says which machines there are: leave out workers= and runtime=")
+            fleet, own_fleet = choose_fleet(engine, self._registry)
+            members, self.why = ask_for_members(fleet, own=own_fleet), f"machines of fleet {fleet.name}"
+        else:
+            chosen = choose_runtime(runtime, self._registry, durable=durable)
+            nodes, self.why = make_nodes(workers, chosen), chosen.why
+            fleet, own_fleet = OneMachine(chosen, nodes), True
+            members = fleet.members()
+        """Why the tasks run where they do."""
+        self._anywhere = engine is None and runtime == "auto"
         self._in_block = False
         self._submits = False
         maker = this_process(durable=durable and not isinstance(store, MemoryStore))
-        self._crew = crew = Crew(chosen, RuntimeHands(chosen.runtime, maker), self._registry, detach=detach)
-        self._workers = crew.workers
         clock = SteadyClock()
+        roster = Roster(fleet, maker, config=worker_config, clock=clock, here=isinstance(fleet, OneMachine))
+        self._crew = crew = Crew(fleet, roster, self._registry, detach=detach)
+        crew.own_fleet = own_fleet
         try:
-            nodes = make_nodes(workers, chosen)
             crew.store, crew.own_store = choose_store(store, self._registry)
             self._manager = crew.manager = ManagerDriver(
                 strategy,
@@ -141,54 +164,51 @@ class Cluster:
             )
             if maker.durable:
                 crew.presence = Presence(self._manager.cluster_id)
-            nodes += self._manager.ask(lambda manager, now: nodes_left_over(manager, nodes, chosen))
-            starts = max(1, chosen.runtime.concurrency)
-            config = worker_config or WorkerConfig(
-                max_starting=2 * starts, max_removing=4 * starts, report_every_s=_REPORT_EVERY_S
-            )
-            for node in nodes:
-                crew.workers[node.name] = WorkerDriver(
-                    node,
-                    crew.hands,
-                    cluster_id=self._manager.cluster_id,
-                    send=self._manager.receive,
-                    config=config,
-                    clock=clock,
-                )
+            if isinstance(fleet, OneMachine):
+                extra = self._manager.ask(lambda manager, now: nodes_left_over(manager, nodes, chosen))
+                members = [*members, *(fleet.member(node) for node in extra)]
+            roster.open(members, self._manager)
             self._manager.start()
-            for worker in crew.workers.values():
-                worker.start()
+            roster.start(members)
+            crew.watch = fleet.watch(roster.update)
             crew.closed = False
             self._await_nodes()
         except BaseException:
             crew.end_threads()
             raise
-        _log.info("cluster of %d workers on runtime %s: %s", len(nodes), chosen.runtime.name, chosen.why)
-        self._tell_of_leftovers()
+        _log.info("cluster of %d workers on runtime %s: %s", len(members), fleet.name, self.why)
+        look = partial(tell_of_leftovers, self._places(), self._manager.cluster_id)
+        if isinstance(fleet, OneMachine):
+            look()
+        else:  # a machine that does not answer would keep one waiting
+            threading.Thread(target=look, name="minorch-leftovers", daemon=True).start()
         self._finalizer = weakref.finalize(self, crew.drop)
         self._finalizer.atexit = False  # then daemon threads are gone, and nobody could wait for a task
         remember(self)
 
-    def _tell_of_leftovers(self) -> None:
-        """Say that there is something to clean up. It is not done, and not being able to look is no harm."""
-        try:
-            dead = self.leftovers.dead
-        except Exception as error:  # noqa: BLE001  a runtime may be anybody's
-            _log.info("what earlier clusters left could not be listed: %s", error)
-            return
-        if dead:
-            _log.warning(
-                "clusters whose process is gone left %d behind: cluster.leftovers shows what, and "
-                "cluster.leftovers.clean() removes it",
-                len(dead),
-            )
+    @classmethod
+    def connect(cls, engines: str | Sequence[str | DockerEngine], **options: Unpack[ClusterOptions]) -> Self:
+        """Run jobs on the machines of many Docker Engines, each a node with a worker of its own.
+
+        Those that do not answer yet are nodes too, and become ready when they do.
+
+        Args:
+            engines: where each is: ``ssh://user@host``, ``tcp://host:2376``, ``unix:///path``,
+                ``context:name`` for one that the docker command knows, or a :class:`~minorch.DockerEngine`.
+            options: as for :class:`Cluster` itself.
+
+        Raises:
+            EngineUnavailable: not one of them answers; the message says of each why.
+            UsageError: an address is none, or two are of one engine.
+        """
+        return cls(engine=[engines] if isinstance(engines, str) else engines, **options)
 
     def _await_nodes(self) -> None:
         """Wait until every worker was heard of, so that a job can be judged by what there is."""
         deadline = time.monotonic() + _START_S
+        wanted, patient = self._crew.workers.keys(), isinstance(self._crew.fleet, OneMachine)
         while time.monotonic() < deadline:
-            ready = {node.name for node in self.nodes if node.ready}
-            if ready >= self._workers.keys():
+            if ready_or_told(self.nodes, patient=patient) >= wanted:
                 return
             time.sleep(0.002)
         _log.warning("not all workers are ready after %g s: %s", _START_S, self.nodes)
@@ -405,7 +425,7 @@ class Cluster:
         """
         deadline = time.monotonic() + timeout
         return all(
-            worker.wait_idle(max(0.0, deadline - time.monotonic())) for worker in self._workers.values()
+            worker.wait_idle(max(0.0, deadline - time.monotonic())) for worker in self._crew.workers.values()
         )
 
     # -- what handles need --------------------------------------------------------------------
@@ -426,7 +446,7 @@ class Cluster:
     @property
     def runtime(self) -> str:
         """The name of the runtime."""
-        return self._chosen.runtime.name
+        return self._crew.fleet.name
 
     @property
     def registry(self) -> Registry:
@@ -441,7 +461,10 @@ class Cluster:
         ``minorch`` if there is something to clean up; it touches nothing.  If ``"auto"`` chose its runtime,
         it looks among plain processes too.
         """
-        return find_leftovers(self._places, but=frozenset({self._manager.cluster_id}))
+        return find_leftovers(self._places(), but=frozenset({self._manager.cluster_id}))
+
+    def _places(self) -> list[Place]:
+        return where_to_look(self._crew.roster.runtimes, anywhere=self._anywhere)
 
     # -- the end ------------------------------------------------------------------------------
 
@@ -485,12 +508,12 @@ class Cluster:
         states = self._manager.ask(
             lambda manager, now: [manager.job_state(job_id) for job_id in manager.job_ids().values()]
         )
-        words = "closed" if self._crew.closed else f"runtime {self._chosen.runtime.name}"
+        words = "closed" if self._crew.closed else f"runtime {self.runtime}"
         return cluster_view(self.nodes, states, words)
 
     def __repr__(self) -> str:
-        state = "closed" if self._crew.closed else f"{len(self._workers)} workers"
-        return f"<Cluster {state}, runtime {self._chosen.runtime.name}>"
+        state = "closed" if self._crew.closed else f"{len(self._crew.workers)} workers"
+        return f"<Cluster {state}, runtime {self.runtime}>"
 
 
 def _as_job(job: object, method: str) -> Job:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from minorch.cluster.handles import JobHandle
-from minorch.cluster.setup import Chosen
-from minorch.contracts import Runtime, Store
-from minorch.drivers import ManagerDriver, Presence, RuntimeHands, WorkerDriver
+from minorch.cluster.roster import Roster
+from minorch.contracts import Fleet, Runtime, Store, Watch
+from minorch.drivers import ManagerDriver, Presence, WorkerDriver
 from minorch.errors import ClusterClosed, MinorchError
 from minorch.manager import Manager
 from minorch.messages import Assign
@@ -35,18 +35,20 @@ class Crew:
     """A cluster's drivers, and what they need.
 
     Args:
-        chosen: the runtime.
-        hands: the threads that call it.
+        fleet: the machines.
+        roster: which worker does the work of which machine.
         registry: whose observers are told what happens.
         detach: at the end leave running what runs.
     """
 
-    def __init__(self, chosen: Chosen, hands: RuntimeHands, registry: Registry, *, detach: bool) -> None:
-        self.chosen = chosen
-        self.hands = hands
+    def __init__(self, fleet: Fleet, roster: Roster, registry: Registry, *, detach: bool) -> None:
+        self.fleet = fleet
+        self.roster = roster
         self.registry = registry
         self.detach = detach
-        self.workers: dict[str, WorkerDriver] = {}
+        self.own_fleet = True
+        """Whether the cluster made it, and closes it."""
+        self.watch: Watch | None = None
         self.store: Store | None = None
         self.own_store = False
         self.presence: Presence | None = None
@@ -66,9 +68,14 @@ class Crew:
     def manager(self, manager: ManagerDriver) -> None:
         self._manager = manager
 
+    @property
+    def workers(self) -> Mapping[str, WorkerDriver]:
+        """The workers of the present, by node."""
+        return self.roster.workers
+
     def carry(self, message: Assign) -> None:
         """Hand a message of the manager's to its worker."""
-        worker = self.workers.get(message.worker)
+        worker = self.roster.worker(message.worker)
         if worker is not None:  # a node of an earlier cluster on this store may not be there any more
             worker.receive(message)
 
@@ -82,9 +89,10 @@ class Crew:
 
         Raises:
             ClusterClosed: the cluster was closed.
+            NotFound: there is no such machine any more.
         """
         self.check_open()
-        return self.chosen.runtime
+        return self.roster.runtime_of(node)
 
     def check_open(self) -> None:
         """Refuse what needs the cluster open."""
@@ -136,13 +144,14 @@ class Crew:
     def end_threads(self) -> None:
         """End everything but what runs."""
         self.closed = True
-        for worker in self.workers.values():
-            worker.close(_JOIN_S)
+        if self.watch is not None:
+            self.watch.close()
+        self.roster.close_workers(_JOIN_S)
         if self._manager is not None:
             self._manager.close(_JOIN_S)
-        self.hands.close(_JOIN_S)
-        if self.chosen.ours:
-            self.chosen.runtime.close()
+        self.roster.close_hands(_JOIN_S)
+        if self.own_fleet:
+            self.fleet.close()
         if self.store is not None and self.own_store:
             self.store.close()
         if self.presence is not None:
@@ -165,7 +174,7 @@ class Crew:
         _log.warning(
             "nothing refers any more to a cluster on runtime %s that was not closed: %s; close() or a with "
             "block end it when you want",
-            self.chosen.runtime.name,
+            self.fleet.name,
             what,
         )
         try:

@@ -7,6 +7,7 @@ somebody shows that it is open.  If it cannot be told of one of them, it is not 
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,7 +17,6 @@ from typing import Final, Literal, NamedTuple, overload
 import msgspec
 
 from minorch.builtins import default_registry
-from minorch.cluster.setup import Chosen
 from minorch.cluster.tables import text_table
 from minorch.contracts import FindsLeftovers, Made, Owner, RunPhase, Runtime
 from minorch.drivers import Life, life_of, open_clusters
@@ -24,7 +24,18 @@ from minorch.errors import RuntimeFault, UsageError
 from minorch.ids import RunKey
 from minorch.markup import badge, note, table, view
 
-__all__ = ["Leftover", "Leftovers", "Verdict", "find_leftovers", "leftovers", "where_to_look"]
+__all__ = [
+    "Leftover",
+    "Leftovers",
+    "Place",
+    "Verdict",
+    "find_leftovers",
+    "leftovers",
+    "tell_of_leftovers",
+    "where_to_look",
+]
+
+_log = logging.getLogger("minorch")
 
 Verdict = Literal["dead", "durable", "unknown"]
 
@@ -70,7 +81,7 @@ class Leftover(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return f"{noun} {self.handle[:12]}" if self.handle else noun
 
 
-class _Place(NamedTuple):
+class Place(NamedTuple):
     """Where runs are looked for."""
 
     name: str
@@ -91,7 +102,7 @@ class Leftovers(Sequence[Leftover]):
     (<Leftovers on process: none>, 0)
     """
 
-    def __init__(self, found: Iterable[Leftover], places: Sequence[_Place]) -> None:
+    def __init__(self, found: Iterable[Leftover], places: Sequence[Place]) -> None:
         self._found = tuple(found)
         self._places = tuple(places)
 
@@ -172,7 +183,7 @@ class Leftovers(Sequence[Leftover]):
         )
 
     def _where(self) -> str:
-        return " and ".join(place.name for place in self._places) or "no runtime"
+        return " and ".join(dict.fromkeys(place.name for place in self._places)) or "no runtime"
 
     def _counts(self) -> str:
         counted = Counter(one.verdict for one in self._found)
@@ -211,38 +222,43 @@ def leftovers(runtime: str | Runtime = "auto") -> Leftovers:
     if not isinstance(runtime, str | Runtime):
         raise UsageError(f"leftovers() takes the name of a runtime or one, not a {type(runtime).__name__}")
     if not isinstance(runtime, str):
-        return find_leftovers([_Place(runtime.name, lambda: runtime, ours=False)], strict=True)
+        return find_leftovers([_given(runtime)], strict=True)
     if runtime != "auto":
         return find_leftovers([made_by_name(runtime)], strict=True)
     return find_leftovers([made_by_name("docker"), *places_of_processes()])
 
 
-def made_by_name(name: str) -> _Place:
+def made_by_name(name: str) -> Place:
     """A runtime that is made anew each time."""
-    return _Place(name, lambda: default_registry(installed=True).make_runtime(name), ours=True)
+    return Place(name, lambda: default_registry(installed=True).make_runtime(name), ours=True)
 
 
-def places_of_processes() -> list[_Place]:
+def places_of_processes() -> list[Place]:
     """The plain processes of this user, if there ever were any."""
     from minorch.runtimes.process.files import default_root
 
     return [made_by_name("process")] if default_root().is_dir() else []
 
 
-def where_to_look(chosen: Chosen, *, anywhere: bool) -> list[_Place]:
+def where_to_look(runtimes: Sequence[Runtime], *, anywhere: bool) -> list[Place]:
     """Where a cluster looks for what others left.
 
     Args:
-        chosen: its own runtime.
+        runtimes: its own.
         anywhere: among plain processes too.
     """
-    runtime = chosen.runtime
-    places = [_Place(runtime.name, lambda: runtime, ours=False)]
-    return places + places_of_processes() if anywhere and runtime.name != "process" else places
+    places = [_given(runtime) for runtime in runtimes]
+    if anywhere and all(runtime.name != "process" for runtime in runtimes):
+        places += places_of_processes()
+    return places
+
+
+def _given(runtime: Runtime) -> Place:
+    return Place(runtime.name, lambda: runtime, ours=False)
 
 
 def find_leftovers(
-    places: Sequence[_Place], *, strict: bool = False, but: frozenset[str] = frozenset()
+    places: Sequence[Place], *, strict: bool = False, but: frozenset[str] = frozenset()
 ) -> Leftovers:
     """List and judge what there is at *places*.
 
@@ -252,7 +268,7 @@ def find_leftovers(
         but: the ids of clusters that are not looked at.
     """
     found: list[Leftover] = []
-    looked: list[_Place] = []
+    looked: list[Place] = []
     for place in places:
         try:
             found += _look(place, but)
@@ -264,7 +280,29 @@ def find_leftovers(
     return Leftovers(found, looked)
 
 
-def _look(place: _Place, but: frozenset[str]) -> list[Leftover]:
+def tell_of_leftovers(places: Sequence[Place], cluster_id: str) -> None:
+    """Say in the log that there is something to clean up, if there is.
+
+    It is not done, and not being able to look is no harm.
+
+    Args:
+        places: where to look.
+        cluster_id: whose runs are none of it.
+    """
+    try:
+        dead = find_leftovers(places, but=frozenset({cluster_id})).dead
+    except Exception as error:  # noqa: BLE001  a runtime may be anybody's
+        _log.info("what earlier clusters left could not be listed: %s", error)
+        return
+    if dead:
+        _log.warning(
+            "clusters whose process is gone left %d behind: cluster.leftovers shows what, and "
+            "cluster.leftovers.clean() removes it",
+            len(dead),
+        )
+
+
+def _look(place: Place, but: frozenset[str]) -> list[Leftover]:
     runtime = place.make()
     try:
         return _judged(place.name, _finder(runtime).list_made(), but)
@@ -331,7 +369,7 @@ def _leftover(runtime: str, made: Made, verdict: Verdict, why: str) -> Leftover:
 # -- removing ------------------------------------------------------------------------------------------------
 
 
-def _clean(place: _Place, chosen: Sequence[Leftover]) -> int:
+def _clean(place: Place, chosen: Sequence[Leftover]) -> int:
     """Remove these, as far as they are still what they were; how many there were."""
     if not chosen:
         return 0

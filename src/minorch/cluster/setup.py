@@ -2,29 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final, TypedDict
 
 import msgspec
 
-from minorch.contracts import Runtime, RuntimeInfo, Store
+from minorch.contracts import Fleet, Member, Runtime, RuntimeInfo, Store
 from minorch.errors import RuntimeFault, UsageError
-from minorch.manager import Manager
+from minorch.manager import Manager, ManagerConfig
 from minorch.model import Node
 from minorch.plugins import Registry
 from minorch.resources import Resources
+from minorch.scheduling import CostFunction, CustomFilter, Scheduler
+from minorch.state.pictures import NodeInfo
+from minorch.worker import NOT_ASKED, WorkerConfig
+
+if TYPE_CHECKING:
+    from minorch.runtimes.docker.fleet import DockerEngine
 
 __all__ = [
     "Chosen",
+    "ClusterOptions",
+    "ask_for_members",
+    "choose_fleet",
     "choose_runtime",
     "choose_store",
     "make_nodes",
     "nodes_left_over",
+    "ready_or_told",
 ]
 
 _MOST_WORKERS: Final = 10_000
 _LEFT_OVER: Final = "left-over-from-an-earlier-cluster"
+
+
+class ClusterOptions(TypedDict, total=False):
+    """What a cluster takes whatever its machines are; see :class:`~minorch.Cluster`."""
+
+    scheduler: str | Scheduler | CostFunction
+    store: str | Path | Store
+    filters: Sequence[str | CustomFilter]
+    plugins: Sequence[object]
+    registry: Registry | None
+    detach: bool
+    seed: int | None
+    manager_config: ManagerConfig | None
+    worker_config: WorkerConfig | None
 
 
 class Chosen(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,6 +108,67 @@ def _described(runtime: Runtime, why: str) -> Chosen:
     return Chosen(runtime=runtime, info=info, ours=True, why=why)
 
 
+def choose_fleet(
+    wanted: str | Fleet | Sequence[str | DockerEngine], registry: Registry
+) -> tuple[Fleet, bool]:
+    """Make or take the fleet; also whether the cluster made it, and closes it.
+
+    Args:
+        wanted: a registered name, the address of a Docker Engine, several of these, or a fleet.
+        registry: where names are looked up.
+
+    Raises:
+        UnknownPlugin: nothing of that name is registered.
+        UsageError: an address is none.
+    """
+    if isinstance(wanted, str) and ":" not in wanted:
+        return registry.make_fleet(wanted), True
+    if isinstance(wanted, str):
+        wanted = [wanted]
+    if isinstance(wanted, Fleet):
+        return wanted, False
+    if not isinstance(wanted, Sequence):
+        raise UsageError(
+            f"engine= takes a name, addresses of Docker Engines or a fleet, not a {type(wanted).__name__}"
+        )
+    from minorch.runtimes.docker.fleet import DockerFleet
+
+    return DockerFleet(wanted), True
+
+
+def ask_for_members(fleet: Fleet, *, own: bool) -> Sequence[Member]:
+    """The machines of a fleet.
+
+    Args:
+        fleet: it is closed if it has none to offer.
+        own: whether the cluster made it.
+
+    Raises:
+        EngineUnavailable: not one of them answers.
+        UsageError: two have the same name.
+    """
+    try:
+        members = fleet.members()
+        _refuse_doubles([member.node.name for member in members])
+    except BaseException:
+        if own:
+            fleet.close()
+        raise
+    return members
+
+
+def ready_or_told(nodes: Iterable[NodeInfo], *, patient: bool) -> set[str]:
+    """The names of the nodes of which it is known how they stand.
+
+    Args:
+        nodes: all there are.
+        patient: only those that are ready; else also those of which it is known why they are not.
+    """
+    return {
+        node.name for node in nodes if node.ready or (not patient and node.message not in ("", NOT_ASKED))
+    }
+
+
 def choose_store(wanted: str | Path | Store, registry: Registry) -> tuple[Store, bool]:
     """Make or take the store; also whether the cluster made it, and closes it.
 
@@ -125,10 +211,7 @@ def make_nodes(workers: int | Sequence[Node], chosen: Chosen) -> tuple[Node, ...
             raise UsageError(f"workers= takes a number or a list of Node, not of {type(node).__name__}")
     if not nodes:
         raise UsageError("workers=[]: a cluster has at least one worker")
-    names = [node.name for node in nodes]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise UsageError(f'two workers are called "{twice[0]}"')
+    _refuse_doubles([node.name for node in nodes])
     given = sum((node.capacity for node in nodes), Resources())
     sharing = sum(not node.capacity for node in nodes)
     left = chosen.info.capacity - given
@@ -148,6 +231,12 @@ def make_nodes(workers: int | Sequence[Node], chosen: Chosen) -> tuple[Node, ...
         )
         for node in nodes
     )
+
+
+def _refuse_doubles(names: Sequence[str]) -> None:
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
+    if twice:
+        raise UsageError(f'two workers are called "{twice[0]}"')
 
 
 def nodes_left_over(manager: Manager, nodes: Sequence[Node], chosen: Chosen) -> tuple[Node, ...]:

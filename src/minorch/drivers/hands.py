@@ -56,15 +56,16 @@ class RuntimeHands:
         runtime: what is called.
         maker: what each run says of who had it started; None: this process, on behalf of a cluster that
             another process may go on with.
+        here: whether what it runs is on this machine, so that this machine's figures are its own.
     """
 
-    def __init__(self, runtime: Runtime, maker: Maker | None = None) -> None:
+    def __init__(self, runtime: Runtime, maker: Maker | None = None, *, here: bool = True) -> None:
         self.runtime = runtime
         self._maker = this_process(durable=True) if maker is None else maker
         self._work = DaemonPool(max(1, runtime.concurrency), f"minorch-{runtime.name}-work")
         self._control = DaemonPool(4, f"minorch-{runtime.name}-control")
         self._checks = DaemonPool(4, f"minorch-{runtime.name}-checks")
-        self._gauge = Gauge()
+        self._gauge = Gauge() if here else None
         self._cancelled: set[RunKey] = set()
         self._starting: set[RunKey] = set()
         self._asked: set[tuple[type[Action], RunKey | Owner]] = set()
@@ -199,7 +200,8 @@ class RuntimeHands:
         except BaseException as error:  # noqa: BLE001  figures are not worth an outage
             _log.warning("runtime %s could not measure its runs: %s", self.runtime.name, error)
             tasks = {}
-        return Sampled(node=self._gauge.measure(tasks=len(action.keys)), tasks=tasks)
+        node = None if self._gauge is None else self._gauge.measure(tasks=len(action.keys))
+        return Sampled(node=node, tasks=tasks)
 
     def close(self, timeout_s: float = 5.0) -> None:
         """Let running calls end, for at most about *timeout_s* seconds; then leave them to their fate."""

@@ -12,7 +12,7 @@ from typing import Final
 from minorch.contracts import RunStatus, Watch
 from minorch.drivers.clock import SteadyClock, new_id
 from minorch.drivers.hands import RuntimeHands
-from minorch.errors import MessageError, MinorchError
+from minorch.errors import MessageError, MinorchError, UsageError
 from minorch.messages import Assign, Report
 from minorch.model import Node
 from minorch.worker import Fact, Missed, Progressed, Seen, Unreachable, Worker, WorkerConfig
@@ -61,7 +61,7 @@ class WorkerDriver:
             now=self._clock(),
             config=config,
         )
-        self._inbox: queue.SimpleQueue[Assign | Fact | None] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[Assign | Fact | Node | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._loop, name=f"minorch-worker-{node.name}", daemon=True)
         self._watch: Watch | None = None
         self._watch_retry_s = (config or WorkerConfig()).retry_s
@@ -91,6 +91,16 @@ class WorkerDriver:
         with self._door:
             self._idle.clear()
             self._inbox.put(assign)
+
+    def describe(self, node: Node) -> None:
+        """Have it told that the machine offers something else than was known, from any thread.
+
+        Raises:
+            UsageError: it is another node, by its name.
+        """
+        if node.name != self.node.name:
+            raise UsageError(f'worker "{self.node.name}" cannot become node "{node.name}"')
+        self._inbox.put(node)
 
     def wait_idle(self, timeout_s: float) -> bool:
         """Wait until nothing of any task is left at the worker; False if something is after *timeout_s*."""
@@ -153,13 +163,15 @@ class WorkerDriver:
         if not (isinstance(fact, Progressed) and self._is_full()):
             self._inbox.put(fact)
 
-    def _take(self, item: Assign | Fact) -> None:
+    def _take(self, item: Assign | Fact | Node) -> None:
         now = self._clock()
         if isinstance(item, Assign):
             try:
                 self._worker.receive(item, now)
             except MessageError as error:
                 _log.warning("worker %s refused a message: %s", self.node.name, error)
+        elif isinstance(item, Node):
+            self._worker.describe(item, now)
         else:
             self._worker.observe(item, now)
 

@@ -3,11 +3,13 @@
 from minorch.plugins.choosing import choose_filters, choose_scheduler
 from minorch.plugins.hookspecs import (
     FilterPlugin,
+    FleetPlugin,
     RuntimePlugin,
     SchedulerPlugin,
     StorePlugin,
     hookimpl,
     minorch_filters,
+    minorch_fleets,
     minorch_on_event,
     minorch_runtimes,
     minorch_schedulers,
@@ -18,6 +20,7 @@ from minorch.plugins.registry import Registry
 
 __all__ = [
     "FilterPlugin",
+    "FleetPlugin",
     "PluginInfo",
     "PluginList",
     "Registry",
@@ -28,6 +31,7 @@ __all__ = [
     "choose_scheduler",
     "hookimpl",
     "minorch_filters",
+    "minorch_fleets",
     "minorch_on_event",
     "minorch_runtimes",
     "minorch_schedulers",

@@ -1,11 +1,12 @@
 """Every hook that a plugin may implement, and the records that hooks yield. Nothing is done here.
 
-Four factories say what there is to choose from, by name; their errors surface.  They may be called
+Five factories say what there is to choose from, by name; their errors surface.  They may be called
 more than once, so they do nothing but yield:
 
 - :func:`minorch_schedulers` yields :class:`SchedulerPlugin` records,
 - :func:`minorch_filters` yields :class:`FilterPlugin` records,
 - :func:`minorch_runtimes` yields :class:`RuntimePlugin` records,
+- :func:`minorch_fleets` yields :class:`FleetPlugin` records,
 - :func:`minorch_stores` yields :class:`StorePlugin` records.
 
 One observer is told what happened; there may be many, and their errors are kept to themselves:
@@ -33,19 +34,21 @@ from collections.abc import Callable, Iterable
 import msgspec
 import pluggy
 
-from minorch.contracts import Runtime, Store
+from minorch.contracts import Fleet, Runtime, Store
 from minorch.scheduling.filters import CustomFilter
 from minorch.scheduling.scheduler import CostFunction, Scheduler
 from minorch.state.events import Event
 
 __all__ = [
     "FilterPlugin",
+    "FleetPlugin",
     "RuntimePlugin",
     "SchedulerPlugin",
     "StorePlugin",
     "hookimpl",
     "hookspec",
     "minorch_filters",
+    "minorch_fleets",
     "minorch_on_event",
     "minorch_runtimes",
     "minorch_schedulers",
@@ -89,6 +92,16 @@ class RuntimePlugin(msgspec.Struct, frozen=True):
     """What it does, in one line. Empty: the first line of the factory's docstring."""
 
 
+class FleetPlugin(msgspec.Struct, frozen=True):
+    """A fleet to choose by *name*: machines that may come and go, each with a runtime of its own."""
+
+    name: str
+    factory: Callable[..., Fleet]
+    """Called with the options that the user gives; returns a new fleet."""
+    summary: str = ""
+    """What its machines are, in one line. Empty: the first line of the factory's docstring."""
+
+
 class StorePlugin(msgspec.Struct, frozen=True):
     """A store to choose by *name*, which is also the scheme of its URLs."""
 
@@ -113,6 +126,11 @@ def minorch_filters() -> Iterable[FilterPlugin]:  # type: ignore[empty-body]
 @hookspec
 def minorch_runtimes() -> Iterable[RuntimePlugin]:  # type: ignore[empty-body]
     """Yield the runtimes that the plugin offers. Called when it is registered."""
+
+
+@hookspec
+def minorch_fleets() -> Iterable[FleetPlugin]:  # type: ignore[empty-body]
+    """Yield the fleets that the plugin offers. Called when it is registered."""
 
 
 @hookspec

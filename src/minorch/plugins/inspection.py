@@ -17,7 +17,7 @@ from typing_extensions import get_protocol_members
 from minorch.errors import MinorchError, PluginError, SpecError, UsageError, did_you_mean
 from minorch.ids import check_name
 from minorch.plugins import hookspecs
-from minorch.plugins.hookspecs import FilterPlugin, RuntimePlugin, SchedulerPlugin, StorePlugin
+from minorch.plugins.hookspecs import FilterPlugin, FleetPlugin, RuntimePlugin, SchedulerPlugin, StorePlugin
 
 __all__ = [
     "Kind",
@@ -35,14 +35,15 @@ __all__ = [
     "summary_of",
 ]
 
-Kind = Literal["scheduler", "filter", "runtime", "store"]
+Kind = Literal["scheduler", "filter", "runtime", "fleet", "store"]
 """What a plugin can offer to choose from."""
-Record = SchedulerPlugin | FilterPlugin | RuntimePlugin | StorePlugin
+Record = SchedulerPlugin | FilterPlugin | RuntimePlugin | FleetPlugin | StorePlugin
 
 _FACTORIES: Final[Mapping[str, tuple[Kind, type[Record]]]] = {
     "minorch_schedulers": ("scheduler", SchedulerPlugin),
     "minorch_filters": ("filter", FilterPlugin),
     "minorch_runtimes": ("runtime", RuntimePlugin),
+    "minorch_fleets": ("fleet", FleetPlugin),
     "minorch_stores": ("store", StorePlugin),
 }
 _OBSERVER: Final = "minorch_on_event"

@@ -10,7 +10,7 @@ from minorch.markup import badge, table, view
 
 __all__ = ["PluginInfo", "PluginKind", "PluginList"]
 
-PluginKind = Literal["scheduler", "filter", "runtime", "store", "observer", "broken"]
+PluginKind = Literal["scheduler", "filter", "runtime", "fleet", "store", "observer", "broken"]
 
 
 class PluginInfo(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,10 +11,11 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol, TypeVar, cast
 
-from minorch.contracts import Runtime, Store
+from minorch.contracts import Fleet, Runtime, Store
 from minorch.errors import MinorchError, PluginError, UnknownPlugin, UsageError, did_you_mean
 from minorch.plugins.hookspecs import (
     FilterPlugin,
+    FleetPlugin,
     RuntimePlugin,
     SchedulerPlugin,
     StorePlugin,
@@ -36,7 +37,15 @@ from minorch.plugins.inspection import (
 )
 from minorch.plugins.installed import InstalledPlugin, installed_plugins
 from minorch.plugins.listing import PluginInfo, PluginKind, PluginList
-from minorch.plugins.single import OneFilter, OneRuntime, OneScheduler, OneStore, filter_of, scheduler_of
+from minorch.plugins.single import (
+    OneFilter,
+    OneFleet,
+    OneRuntime,
+    OneScheduler,
+    OneStore,
+    filter_of,
+    scheduler_of,
+)
 from minorch.scheduling.filters import CustomFilter
 from minorch.scheduling.scheduler import CostFunction, FunctionScheduler, Scheduler
 from minorch.scheduling.view import NodeView, TaskView
@@ -160,6 +169,12 @@ class Registry:
         """Register one runtime; as :meth:`add_scheduler`."""
         self._add(OneRuntime(RuntimePlugin(name, factory, summary)), replace)
 
+    def add_fleet(
+        self, name: str, factory: Callable[..., Fleet], *, summary: str = "", replace: bool = False
+    ) -> None:
+        """Register one fleet; as :meth:`add_scheduler`."""
+        self._add(OneFleet(FleetPlugin(name, factory, summary)), replace)
+
     def add_store(
         self, name: str, factory: Callable[..., Store], *, summary: str = "", replace: bool = False
     ) -> None:
@@ -203,7 +218,9 @@ class Registry:
 
         return decorate
 
-    def _add(self, plugin: OneScheduler | OneFilter | OneRuntime | OneStore, replace: bool) -> None:
+    def _add(
+        self, plugin: OneScheduler | OneFilter | OneRuntime | OneFleet | OneStore, replace: bool
+    ) -> None:
         record = plugin.record
         origin = f"added from {getattr(record.factory, '__module__', None) or 'an object'}"
         self.register(plugin, f"{plugin.kind}:{record.name}", replace=replace, origin=origin)
@@ -319,6 +336,13 @@ class Registry:
         if isinstance(made, Runtime) and not isinstance(made, type):
             return made
         raise self._wrong("runtime", name, made, lacking(Runtime, made))
+
+    def make_fleet(self, name: str, **options: object) -> Fleet:
+        """Return a new fleet; as :meth:`make_scheduler`."""
+        made = self._make("fleet", name, options)
+        if isinstance(made, Fleet) and not isinstance(made, type):
+            return made
+        raise self._wrong("fleet", name, made, lacking(Fleet, made))
 
     def make_store(self, name_or_url: str, **options: object) -> Store:
         """Return an open store; as :meth:`make_scheduler`.

@@ -7,6 +7,7 @@ from typing import Final, TypeVar
 
 from minorch.plugins.hookspecs import (
     FilterPlugin,
+    FleetPlugin,
     RuntimePlugin,
     SchedulerPlugin,
     StorePlugin,
@@ -15,7 +16,7 @@ from minorch.plugins.hookspecs import (
 from minorch.scheduling.filters import CustomFilter
 from minorch.scheduling.scheduler import CostFunction, FunctionScheduler, Scheduler
 
-__all__ = ["OneFilter", "OneRuntime", "OneScheduler", "OneStore", "filter_of", "scheduler_of"]
+__all__ = ["OneFilter", "OneFleet", "OneRuntime", "OneScheduler", "OneStore", "filter_of", "scheduler_of"]
 
 _Made = TypeVar("_Made")
 
@@ -58,6 +59,20 @@ class OneRuntime:
 
     @hookimpl
     def minorch_runtimes(self) -> Iterable[RuntimePlugin]:
+        """The one."""
+        return [self.record]
+
+
+class OneFleet:
+    """Offers one fleet."""
+
+    kind: Final = "fleet"
+
+    def __init__(self, record: FleetPlugin) -> None:
+        self.record = record
+
+    @hookimpl
+    def minorch_fleets(self) -> Iterable[FleetPlugin]:
         """The one."""
         return [self.record]
 

@@ -25,9 +25,10 @@ from minorch.worker.facts import (
     Seen,
     Unreachable,
 )
-from minorch.worker.worker import Worker, WorkerStep
+from minorch.worker.worker import NOT_ASKED, Worker, WorkerStep
 
 __all__ = [
+    "NOT_ASKED",
     "Action",
     "Cancel",
     "Cancelled",

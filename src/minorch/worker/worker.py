@@ -8,7 +8,7 @@ out the step's actions, and calls ``settle`` again no later than the step's dead
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Final, assert_never
 
 import msgspec
 
@@ -40,7 +40,10 @@ from minorch.worker.supervisor import Supervisor
 if TYPE_CHECKING:
     from random import Random
 
-__all__ = ["Worker", "WorkerStep"]
+__all__ = ["NOT_ASKED", "Worker", "WorkerStep"]
+
+NOT_ASKED: Final = "not asked yet"
+"""What is told of an engine before anything is known of it."""
 
 _LONGEST_RETRY_S = 30.0
 _LONGEST_DOUBT_S = 120.0
@@ -107,7 +110,7 @@ class Worker:
         self._list_due = True
         self._listing = False
         self._engine_ok = False
-        self._engine_message = "not asked yet"
+        self._engine_message = NOT_ASKED
         self._engine_failed_at = now
         """Since when it does not answer, if it does not."""
         self._retry_s = self._config.retry_s

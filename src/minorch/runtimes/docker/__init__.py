@@ -9,10 +9,12 @@ The contract is :class:`minorch.contracts.Runtime`.  Importing this package does
   engine's and back;
 - ``containers``, ``starting``, ``images``, ``logs``, ``watching``, ``probing``, ``measuring``: one duty of
   the contract each;
-- ``runtime``: the class that puts them together.
+- ``runtime``: the class that puts them together;
+- ``fleet``, ``contexts``, ``tunnel``: many engines, and where they are.
 """
 
+from minorch.runtimes.docker.fleet import DockerEngine, DockerFleet
 from minorch.runtimes.docker.policy import DockerPolicy
 from minorch.runtimes.docker.runtime import DockerRuntime
 
-__all__ = ["DockerPolicy", "DockerRuntime"]
+__all__ = ["DockerEngine", "DockerFleet", "DockerPolicy", "DockerRuntime"]

@@ -8,7 +8,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from minorch.contracts import Launch, Made, Owner, Probe, RunStatus, RuntimeInfo, Watch
 from minorch.errors import RuntimeFault, UsageError
@@ -22,9 +22,19 @@ from minorch.runtimes.docker.policy import DockerPolicy
 from minorch.runtimes.docker.translation import Host
 from minorch.runtimes.docker.watching import EventWatch
 
-__all__ = ["DockerRuntime"]
+__all__ = ["About", "DockerRuntime"]
 
 _PROCESSORS: Final = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm/v7", "i686": "386"}
+
+
+class About(NamedTuple):
+    """What an engine says of itself."""
+
+    info: RuntimeInfo
+    identity: str
+    """The engine's id and its machine's name; empty: it tells neither."""
+    labels: Sequence[str]
+    """Each ``key=value``, as its configuration has them."""
 
 
 class DockerRuntime:
@@ -90,17 +100,24 @@ class DockerRuntime:
 
     def describe(self) -> RuntimeInfo:
         """Say what the engine's machine offers; raises as the contract says."""
-        info = self._engine.record("GET", "/info")
+        return self.about().info
+
+    def about(self) -> About:
+        """Say what the engine's machine offers, and what it says of itself; raises as the contract says."""
+        told = self._engine.record("GET", "/info")
         self._capacity = Resources(
-            cpu=info.get("NCPU") or 0, memory=info.get("MemTotal") or 0, disk=self._disk(info)
+            cpu=told.get("NCPU") or 0, memory=told.get("MemTotal") or 0, disk=self._disk(told)
         )
-        processor = str(info.get("Architecture", ""))
-        return RuntimeInfo(
+        processor = str(told.get("Architecture", ""))
+        info = RuntimeInfo(
             capacity=self._capacity,
-            platform=f"{info.get('OSType', 'linux')}/{_PROCESSORS.get(processor, processor)}",
-            version=str(info.get("ServerVersion", "")),
+            platform=f"{told.get('OSType', 'linux')}/{_PROCESSORS.get(processor, processor)}",
+            version=str(told.get("ServerVersion", "")),
             address=self._engine.address,
         )
+        labels = tuple(str(label) for label in told.get("Labels") or ())
+        # Machines that were copied have one id; one machine does not have two names.
+        return About(info, " ".join(filter(None, (told.get("ID"), told.get("Name")))), labels)
 
     def _disk(self, info: Mapping[str, Any]) -> int:
         root = str(info.get("DockerRootDir") or "")

@@ -1,0 +1,283 @@
+"""Many Docker Engines as a fleet: each machine a node, each engine with threads and time-outs of its own."""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+import msgspec
+
+from minorch.contracts import Member, RuntimeInfo, Watch
+from minorch.errors import EngineUnavailable, RuntimeFault, SpecError, UsageError
+from minorch.model import Node
+from minorch.resources import Resources
+from minorch.runtimes.docker.contexts import Endpoint, find_context
+from minorch.runtimes.docker.policy import DockerPolicy
+from minorch.runtimes.docker.runtime import DockerRuntime
+
+__all__ = ["DockerEngine", "DockerFleet"]
+
+_log: Final = logging.getLogger("minorch.runtimes.docker")
+_MOST_ENGINES: Final = 10_000
+_LOOK_S: Final = 10.0
+"""How long a start waits for engines that do not answer; their machines join when they do."""
+_BACKOFF_S: Final = (1.0, 2.0, 5.0, 10.0)
+_LOST_S: Final = 30.0
+
+
+class DockerEngine(msgspec.Struct, frozen=True):
+    """One Docker Engine of many, and what its node is like where the engine does not say so itself.
+
+    Raises:
+        UsageError: it is no address of an engine.
+    """
+
+    url: str
+    """``ssh://user@host``, ``tcp://host:2376``, ``unix:///path``, or ``context:name``."""
+    name: str = ""
+    """The node's. Empty: the host or the context in *url*, or ``local`` for a socket of this machine."""
+    capacity: Resources | None = None
+    """What tasks may reserve. None: all that the engine says its machine has."""
+    labels: Mapping[str, str] = {}
+    """Beside the engine's own, and before them."""
+    taints: Sequence[str] = ()
+    max_tasks: int = 100
+    certificates: str | Path | None = None
+    """A directory with ``ca.pem``, ``cert.pem`` and ``key.pem``, for TLS; None: the context's, if any."""
+    policy: DockerPolicy | None = None
+    """What tasks may do to the machine; None: nothing that reaches out of their containers."""
+    address: str = ""
+    """Where published ports are reached. Empty: the host in *url*."""
+
+    @property
+    def called(self) -> str:
+        """The name of its node."""
+        return self.name or _name_of(self.url)
+
+
+def _name_of(url: str) -> str:
+    if url.startswith("context:"):
+        host = url.removeprefix("context:")
+    else:
+        parts = urlsplit(url)
+        host = "local" if parts.scheme in ("unix", "npipe") else parts.hostname or ""
+    return re.sub(r"[^A-Za-z0-9_.-]", "-", host).strip("-.") or "engine"
+
+
+class DockerFleet:
+    """The machines of some Docker Engines.
+
+    An engine that does not answer costs the others nothing: each has connections, threads and time-outs of
+    its own.  Its machine is a node without a capacity, unless one is given, until it answers.
+
+    Args:
+        engines: the addresses, or :class:`DockerEngine` where there is more to say.
+        timeout_s: how long one call to an engine may take.
+        engine_lost_s: after so long without an answer of its engine a machine counts as lost, and its tasks
+            are placed on others; None: never.
+
+    Raises:
+        UsageError: an address is none, there are none, or two nodes would have the same name.
+    """
+
+    def __init__(
+        self,
+        engines: Sequence[str | DockerEngine],
+        *,
+        timeout_s: float = 10.0,
+        engine_lost_s: float | None = _LOST_S,
+    ) -> None:
+        if not 0 < len(engines) <= _MOST_ENGINES:
+            raise UsageError(f"a fleet has 1 to {_MOST_ENGINES:,} engines, not {len(engines):,}")
+        self._lost_s = engine_lost_s
+        given = [_as_engine(engine) for engine in engines]
+        _refuse_doubles(given)
+        self._machines = [_Machine(engine, timeout_s) for engine in given]
+        self._pool = ThreadPoolExecutor(min(32, len(given)), "minorch-engines")
+
+    @property
+    def name(self) -> str:
+        """``docker``."""
+        return "docker"
+
+    @property
+    def engine_lost_s(self) -> float | None:
+        """After so long without an answer of its engine, a machine counts as lost; None: never."""
+        return self._lost_s
+
+    def members(self) -> Sequence[Member]:
+        """Ask every engine what it has, all at a time; raises as the contract says.
+
+        Raises:
+            UsageError: two addresses lead to one engine.
+        """
+        asked = {self._pool.submit(machine.ask): machine for machine in self._machines}
+        wait(asked, _LOOK_S)
+        silent = [machine for machine in self._machines if machine.info is None]
+        for machine in silent:
+            _log.warning("machine %s cannot be used yet: %s", machine.engine.called, machine.why)
+        if len(silent) == len(self._machines):
+            raise EngineUnavailable(
+                "; ".join(f"{machine.engine.called}: {machine.why}" for machine in silent)[:4000]
+            )
+        _refuse_one_engine_twice(self._machines)
+        return [machine.member() for machine in self._machines]
+
+    def watch(self, notify: Callable[[Member], None]) -> Watch:
+        """Tell of machines whose engine answers at last, and of those that offer something else since."""
+        return _Watch(self._machines, notify)
+
+    def close(self) -> None:
+        """Let go of all engines. Runs go on."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        for machine in self._machines:
+            machine.runtime.close()
+
+    def __repr__(self) -> str:
+        return f"<DockerFleet {', '.join(machine.engine.called for machine in self._machines)[:200]}>"
+
+
+class _Machine:
+    """One engine, and what is known of it."""
+
+    def __init__(self, engine: DockerEngine, timeout_s: float) -> None:
+        where = _endpoint(engine)
+        self.engine = engine
+        self.runtime = DockerRuntime(
+            where.url,
+            policy=engine.policy,
+            timeout_s=timeout_s,
+            certificates=engine.certificates or where.certificates,
+        )
+        self.info: RuntimeInfo | None = None
+        """None: it has never answered."""
+        self.identity = ""
+        """The engine's own."""
+        self.labels: Mapping[str, str] = {}
+        self.why = "it has not answered yet"
+
+    def ask(self) -> None:
+        """Ask the engine what it has; what comes of it is in :attr:`info` or :attr:`why`."""
+        try:
+            about = self.runtime.about()
+        except RuntimeFault as error:
+            self.why = str(error)
+            return
+        self.info, self.identity = about.info, about.identity
+        self.labels = _good_labels(about.labels, self.engine.called)
+
+    def member(self) -> Member:
+        """Its node as it is known now."""
+        engine, info = self.engine, self.info
+        capacity = engine.capacity or (info.capacity if info is not None else Resources())
+        return Member(
+            runtime=self.runtime,
+            node=Node(
+                engine.called,
+                capacity=capacity,
+                runtime=self.runtime.name,
+                labels={**self.labels, **engine.labels},
+                taints=engine.taints,
+                platform=info.platform if info is not None else "",
+                address=engine.address or (info.address if info is not None else "127.0.0.1"),
+                max_tasks=engine.max_tasks,
+            ),
+        )
+
+
+class _Watch:
+    """Asks engines again that have not answered: one that has a thread here, others are not kept waiting."""
+
+    def __init__(self, machines: Sequence[_Machine], notify: Callable[[Member], None]) -> None:
+        self._machines = machines
+        self._notify = notify
+        self._closed = threading.Event()
+        self._told = threading.Lock()
+        for machine in machines:
+            if machine.info is None:
+                name = f"minorch-engine-{machine.engine.called}"
+                threading.Thread(target=self._ask, args=(machine,), name=name, daemon=True).start()
+
+    def _ask(self, machine: _Machine) -> None:
+        tries = 0
+        while not self._closed.wait(_BACKOFF_S[min(tries, len(_BACKOFF_S) - 1)]):
+            tries += 1
+            before = machine.why
+            machine.ask()
+            double = next((one for one in self._machines if _is_same(one, machine)), None)
+            if double is not None:
+                _log.error("machine %s is left out: %s", machine.engine.called, _same(double, machine))
+                return
+            if machine.info is not None:
+                with self._told:
+                    if not self._closed.is_set():
+                        self._notify(machine.member())
+                return
+            if machine.why != before:
+                _log.warning("machine %s cannot be used yet: %s", machine.engine.called, machine.why)
+
+    def close(self) -> None:
+        """End it; a thread that waits for an engine ends when that call does."""
+        self._closed.set()
+
+
+def _as_engine(engine: str | DockerEngine) -> DockerEngine:
+    if isinstance(engine, str):
+        engine = DockerEngine(engine)
+    if not isinstance(engine, DockerEngine):
+        raise UsageError(f"an engine is an address or a DockerEngine, not a {type(engine).__name__}")
+    return engine
+
+
+def _endpoint(engine: DockerEngine) -> Endpoint:
+    if engine.url.startswith("context:"):
+        return find_context(engine.url.removeprefix("context:"))
+    return Endpoint(engine.url)
+
+
+def _refuse_doubles(engines: Sequence[DockerEngine]) -> None:
+    seen: dict[str, DockerEngine] = {}
+    for engine in engines:
+        other = seen.setdefault(engine.called, engine)
+        if other is not engine:
+            raise UsageError(
+                f'{other.url} and {engine.url} would both be node "{engine.called}": give one another name, '
+                f'with DockerEngine("{engine.url}", name=...)'
+            )
+
+
+def _refuse_one_engine_twice(machines: Sequence[_Machine]) -> None:
+    """Two workers on one engine would each hand out all of its machine."""
+    for number, machine in enumerate(machines):
+        for other in machines[:number]:
+            if _is_same(other, machine):
+                raise UsageError(_same(other, machine))
+
+
+def _is_same(one: _Machine, other: _Machine) -> bool:
+    return one is not other and bool(one.identity) and one.identity == other.identity
+
+
+def _same(one: _Machine, other: _Machine) -> str:
+    words = f"{one.engine.url} and {other.engine.url} lead to the same Docker Engine"
+    return f"{words} ({one.identity[:100]}): leave one out"
+
+
+def _good_labels(labels: Sequence[str], name: str) -> dict[str, str]:
+    """An engine's labels, ``key=value``; those that a node cannot have are told and left out."""
+    good: dict[str, str] = {}
+    for label in labels:
+        key, _, value = label.partition("=")
+        try:
+            Node("n", labels={key: value})
+        except SpecError as error:
+            _log.warning("machine %s: the engine's label %.60r is left out: %s", name, label, error)
+        else:
+            good[key] = value
+    return good
