@@ -1,8 +1,8 @@
 """Find the code blocks of a Markdown page, and run them.
 
 A page's Python blocks run top to bottom in one namespace, in one process of their own, in an empty directory.
-There are two ways to keep a page from running: ``<!-- needs: docker -->``, where no Docker Engine answers, and
-``<!-- needs: swarm -->``, where there can be no Docker Swarm of the tests' own.
+There are two ways to keep a page from running: ``<!-- needs: docker -->``, where no Docker Engine answers,
+and ``<!-- needs: swarm -->``, where there can be no Docker Swarm of the tests' own.
 
 A block below a line such as ``` `src/mine/plugin.py`: ``` is that file. Such a page is not run block by
 block but followed: see ``test_followed_pages.py``.
