@@ -184,6 +184,10 @@ class Stage:
             for task in self.infos(service)
         )
 
+    def is_ready(self, name: str) -> bool:
+        """Whether a node takes tasks."""
+        return any(node.name == name and node.ready for node in self.cluster.nodes)
+
     def until(self, true: Callable[[], bool], what: str, patience_s: float = PATIENCE_S) -> float:
         """Wait until something is so; return after how many seconds that was, and tell it."""
         began = time.monotonic()

@@ -64,7 +64,9 @@ def test_a_drained_node_is_left_and_nobody_pays_for_it(stage: Stage) -> None:
     assert stage.reasons(service, batch) <= {"stopped", "exited"}
     stage.availability(1, "active")
     name = stage.hosts[1].name
-    stage.until(lambda: any(one.name == name and one.ready for one in stage.cluster.nodes), "it is back")
+    stage.until(
+        lambda: any(one.name == name and not one.cordoned for one in stage.cluster.nodes), "it is open again"
+    )
     again = stage.batch(12)
     assert again.wait(timeout=120) is mo.JobState.COMPLETED
     assert stage.hosts[1].name in {task.attempts[-1].node for task in stage.infos(again)}
@@ -84,7 +86,7 @@ def test_a_node_that_loses_power_is_lost_and_returns(stage: Stage) -> None:
     assert stage.reasons(service, batch) <= {"exited", "node_lost"}
     stage.hosts[2].power_on()
     name = stage.hosts[2].name
-    stage.until(lambda: any(node.name == name and node.ready for node in stage.cluster.nodes), "it is back")
+    stage.until(lambda: stage.is_ready(name), "it is back")
     verdict = stage.verdict(service, batch)
     assert (verdict.lost, verdict.doubled) == ([], [])
 
@@ -131,7 +133,7 @@ def test_a_leader_that_is_cut_off_from_its_peers_is_not_believed(stage: Stage) -
     finally:
         stage.hosts[leader].mend()
     name = stage.hosts[leader].name
-    stage.until(lambda: any(node.name == name and node.ready for node in stage.cluster.nodes), "it is back")
+    stage.until(lambda: stage.is_ready(name), "it is back")
     verdict = stage.verdict(service, job)
     assert (verdict.lost, verdict.doubled) == ([], [])
 
@@ -153,4 +155,4 @@ def test_with_one_manager_of_three_lost_work_goes_on(stage: Stage) -> None:
     assert (verdict.lost, verdict.doubled) == ([], [])
     stage.hosts[leader].power_on()
     name = stage.hosts[leader].name
-    stage.until(lambda: any(node.name == name and node.ready for node in stage.cluster.nodes), "it is back")
+    stage.until(lambda: stage.is_ready(name), "it is back")

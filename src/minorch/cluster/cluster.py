@@ -169,10 +169,12 @@ class Cluster:
                 members = [*members, *(fleet.member(node) for node in extra)]
             roster.open(members, self._manager)
             self._manager.start()
-            roster.start(members)
-            crew.watch = fleet.watch(roster.update)
+            roster.start()
             crew.closed = False
             self._await_nodes()
+            for member in members:
+                roster.follow(member)
+            crew.watch = fleet.watch(roster.update)
         except BaseException:
             crew.end_threads()
             raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
@@ -20,6 +21,7 @@ _log = logging.getLogger("minorch")
 _REPORT_EVERY_S: Final = 0.003
 """Costs a task that ends at once so much, and saves a third of the work for each of many."""
 _JOIN_S: Final = 5.0
+_LOOK_S: Final = 0.005
 
 
 class Roster:
@@ -92,12 +94,10 @@ class Roster:
         for member in members:
             self._enlist(member, manager)
 
-    def start(self, members: Sequence[Member]) -> None:
-        """Start them, in their order, and do as the fleet has it with those that are paused or drained."""
+    def start(self) -> None:
+        """Start them, in their order."""
         for worker in self.workers.values():
             worker.start()
-        for member in members:
-            self._follow(member)
 
     def update(self, member: Member) -> None:
         """A machine joined, left or changed. Called in a thread of the fleet's."""
@@ -111,10 +111,11 @@ class Roster:
             known = self._workers.get(name)
             if known is None:
                 self._enlist(member, self._manager).start()
+                self._await_joined(name, self._manager)
                 _log.info("machine %s joined: %s", name, member.node.capacity)
             elif known.node != member.node:
                 known.describe(member.node)
-            self._follow(member)
+            self.follow(member)
         except ClusterClosed:
             return
         except MinorchError as error:
@@ -158,7 +159,14 @@ class Roster:
             _log.warning("machine %s has left for good", name)
             worker.close(_JOIN_S)
 
-    def _follow(self, member: Member) -> None:
+    def _await_joined(self, name: str, manager: ManagerDriver) -> None:
+        deadline = time.monotonic() + _JOIN_S
+        while time.monotonic() < deadline and not self._closed:
+            if any(info.name == name for info in manager.ask(lambda core, now: core.nodes())):
+                return
+            time.sleep(_LOOK_S)
+
+    def follow(self, member: Member) -> None:
         """Cordon, drain and open a node as the fleet has it; what a user did to it stays."""
         name, manager = member.node.name, self._manager
         before = self._availability.get(name, "active")

@@ -7,7 +7,6 @@ ids into paths unquoted, inspect more often than needed, and drop time-outs on s
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import threading
@@ -22,6 +21,7 @@ import msgspec
 from minorch.errors import EngineUnavailable, RuntimeFault, StartFailed, UsageError
 from minorch.runtimes.docker.faults import ConnectionBroke, NotReady, Refused, failures, unreachable
 from minorch.runtimes.docker.streams import Stream
+from minorch.runtimes.docker.tunnel import Tunnel
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -35,6 +35,9 @@ _SCHEMES: Final = ("unix", "tcp", "http", "https", "ssh", "npipe")
 _ID: Final = re.compile(r"[0-9a-f]{64}\Z")
 _NEWEST_API: Final = (1, 44)
 """What this package was written against; an older engine's own version is used instead."""
+_OLDEST_API: Final = (1, 40)
+"""The first that has all that is asked of it: limits of processes, an init, device requests."""
+_WANTS_TLS: Final = "HTTP request to an HTTPS server"
 _GATEWAY: Final = (502, 503, 504)
 """Answers of something between us and the engine, or of an engine that is not ready."""
 
@@ -100,6 +103,7 @@ class Engine:
         self._version: str | None = None
         self._closed = False
         self._streams: weakref.WeakSet[Stream] = weakref.WeakSet()
+        self._tunnel = Tunnel(self._url) if parts.scheme == "ssh" else None
 
     # -- short calls -----------------------------------------------------------------------------------------
 
@@ -211,10 +215,19 @@ class Engine:
             text = _message(response.content)
         except failures() as error:
             self._version = None  # another engine may answer next time
-            raise unreachable(error, self.url) from None
+            raise self._unreachable(error) from None
         if response.status_code in _GATEWAY:
             raise NotReady(response.status_code, text, self.url)
+        if response.status_code == 400 and _WANTS_TLS in text:
+            raise EngineUnavailable(
+                f"the Docker Engine at {self.url} wants TLS: give a directory with ca.pem, "
+                "cert.pem and key.pem as certificates="
+            )
         raise Refused(response.status_code, text, f"{method} {urlsplit(url).path}")
+
+    def _unreachable(self, error: BaseException) -> EngineUnavailable:
+        words = self._tunnel.explain() if self._tunnel is not None else None
+        return EngineUnavailable(words) if words else unreachable(error, self.url)
 
     # -- long answers ----------------------------------------------------------------------------------------
 
@@ -287,9 +300,12 @@ class Engine:
             self._lock = threading.Lock()  # the parent's may have been held
             self._client = None
             self._streams = weakref.WeakSet()
+            self._tunnel = None if self._tunnel is None else Tunnel(self._url)
 
     def _shared(self) -> APIClient:
         self._begin_anew_in_a_fork()
+        if self._tunnel is not None and not self._closed:
+            self._tunnel.socket()  # so that it stands
         with self._lock:
             if self._closed:
                 raise RuntimeFault("this Docker runtime was closed")
@@ -303,11 +319,10 @@ class Engine:
         tls: Any = False
         if self._certificates is not None and not self.local:
             tls = _tls(self._certificates)
-        if self._url.startswith("ssh:") and importlib.util.find_spec("paramiko") is None:
-            raise EngineUnavailable(f'{self.url} needs the package paramiko: pip install "docker[ssh]"')
+        socket_path = self.socket_path if self._tunnel is None else self._tunnel.socket()
         try:
             client = docker.APIClient(
-                base_url=self._url,
+                base_url=self._url if self._tunnel is None else f"unix://{socket_path}",
                 version=f"{_NEWEST_API[0]}.{_NEWEST_API[1]}",
                 timeout=self.timeout_s,  # type: ignore[arg-type]  # the stubs want whole seconds; sockets do not
                 tls=tls,
@@ -316,22 +331,31 @@ class Engine:
             )
         except failures() as error:
             raise unreachable(error, self.url) from None
-        if self.socket_path is not None:
-            self._mend(client, connections)
+        if socket_path is not None:
+            self._mend(client, socket_path, connections)
+        else:
+            self._watch_over(client, connections)
         client.trust_env = False  # neither proxies nor REQUESTS_CA_BUNDLE from the environment
         client.proxies = {}
         return client
 
-    def _mend(self, client: APIClient, connections: int) -> None:
+    def _mend(self, client: APIClient, socket_path: str, connections: int) -> None:
         from minorch.runtimes.docker.transport import UnixAdapter
 
         adapter = UnixAdapter(
-            f"http+unix://{self.socket_path}",
+            f"http+unix://{socket_path}",
             self.timeout_s,  # type: ignore[arg-type]  # as above
             pool_connections=1,
             max_pool_size=connections,
         )
         client.mount("http+docker://", adapter)
+
+    @staticmethod
+    def _watch_over(client: APIClient, connections: int) -> None:
+        from minorch.runtimes.docker.transport import TcpAdapter
+
+        for scheme in ("http://", "https://"):
+            client.mount(scheme, TcpAdapter(pool_connections=1, pool_maxsize=connections))
 
     def _negotiate(self, client: APIClient, timeout_s: float) -> str:
         """Ask which API versions it speaks; the newest that both know is used from then on."""
@@ -340,6 +364,11 @@ class Engine:
         if not isinstance(answer, dict):
             raise self._no_engine()
         newest, oldest = _version(answer.get("ApiVersion", "")), _version(answer.get("MinAPIVersion", ""))
+        if newest is not None and newest < _OLDEST_API:
+            raise EngineUnavailable(
+                f"the Docker Engine at {self.url} is too old: its API is "
+                f"{newest[0]}.{newest[1]}, and {_OLDEST_API[0]}.{_OLDEST_API[1]} (Docker 19.03) is needed"
+            )
         major, minor = max(min(newest or _NEWEST_API, _NEWEST_API), oldest or (0, 0))
         self._version = f"{major}.{minor}"
         return self._version
@@ -360,6 +389,8 @@ class Engine:
             stream.close()
         if client is not None:
             client.close()
+        if self._tunnel is not None:
+            self._tunnel.close()
 
 
 def _message(content: bytes) -> str:

@@ -11,7 +11,6 @@ import functools
 import http.client
 import json
 import re
-import sys
 from collections.abc import Iterable, Iterator
 from typing import Final
 
@@ -51,6 +50,22 @@ _ADVICE: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
             r"dial tcp|no such host|connection refused|i/o timeout",
             "is the image's name right, and its registry up?",
         ),
+    )
+)
+
+
+_TLS: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
+    (re.compile(pattern, re.IGNORECASE), words)
+    for pattern, words in (
+        (r"mismatch|doesn't match", "its certificate is for another name or address"),
+        (r"certificate has expired", "its certificate has expired"),
+        (r"not yet valid", "its certificate is not valid yet: is the time of day right on both machines?"),
+        (r"certificate verify failed", "its certificate is not signed by the authority in ca.pem"),
+        (
+            r"alert unknown ca|alert bad certificate|alert certificate|alert decrypt|alert handshake",
+            "it does not accept our certificate: is cert.pem signed by the authority that it trusts?",
+        ),
+        (r"wrong version number|record layer failure", "what answers there does not speak TLS"),
     )
 )
 
@@ -124,9 +139,9 @@ def unreachable(error: BaseException, url: str) -> EngineUnavailable:
             "Another one is chosen with url=... or DOCKER_HOST"
         )
     if any("SSL" in name or "Certificate" in name for name in names):
-        return EngineUnavailable(
-            f"no TLS to the Docker Engine at {url}; are the certificates right? {_last(causes)}"
-        )
+        said = " ".join(str(cause) for cause in causes)
+        what = next((words for pattern, words in _TLS if pattern.search(said)), "are the certificates right?")
+        return EngineUnavailable(f"no TLS to the Docker Engine at {url}: {what} ({_last(causes)})")
     if any("Timeout" in name for name in names) or any("timed out" in str(cause) for cause in causes):
         return EngineUnavailable(
             f"the Docker Engine at {url} did not answer in time: it is overloaded, hangs, or is cut off"
@@ -150,7 +165,8 @@ def _last(causes: list[BaseException]) -> str:
 
 
 @functools.cache
-def _base_failures() -> tuple[type[BaseException], ...]:
+def failures() -> tuple[type[BaseException], ...]:
+    """Everything a broken connection shows itself as."""
     import docker
     import requests
     import urllib3
@@ -163,9 +179,3 @@ def _base_failures() -> tuple[type[BaseException], ...]:
         OSError,
         EOFError,
     )
-
-
-def failures() -> tuple[type[BaseException], ...]:
-    """Everything a broken connection shows itself as; paramiko's errors come through unwrapped."""
-    paramiko = sys.modules.get("paramiko")
-    return _base_failures() if paramiko is None else (*_base_failures(), paramiko.SSHException)

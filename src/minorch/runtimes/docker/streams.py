@@ -69,7 +69,6 @@ class Stream:
         self._client.close()
 
 
-def _socket(response: Response) -> Any:  # noqa: ANN401  # a socket, an SSL socket or a paramiko channel
+def _socket(response: Response) -> Any:  # noqa: ANN401  # a socket or an SSL socket
     reader = getattr(getattr(response.raw, "_fp", None), "fp", None)  # where docker-py looks for it too
-    channel = getattr(reader, "channel", None)
-    return channel if channel is not None else getattr(getattr(reader, "raw", None), "_sock", None)
+    return getattr(getattr(reader, "raw", None), "_sock", None)

@@ -1,16 +1,19 @@
-"""docker-py's unix transport, with one mend: a connection that fails closes its socket.
+"""Transports for docker-py: unix sockets that are closed when they fail, and TCP that notices a dead machine.
 
-docker-py leaves it to the garbage collector, so every call to an engine that is down leaks a
+Unix: docker-py leaves it to the garbage collector, so every call to an engine that is down leaks a
 descriptor for a while, with a ResourceWarning. Imports docker, so it is imported only in a function.
 """
 
 from __future__ import annotations
 
 import socket
+from typing import Any, Final
 
 from docker.transport.unixconn import UnixHTTPAdapter, UnixHTTPConnection, UnixHTTPConnectionPool
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection
 
-__all__ = ["UnixAdapter"]
+__all__ = ["TcpAdapter", "UnixAdapter"]
 
 
 class _Connection(UnixHTTPConnection):
@@ -41,3 +44,26 @@ class UnixAdapter(UnixHTTPAdapter):
                 pool = _Pool("http://localhost", self.socket_path, self.timeout, maxsize=self.max_pool_size)
                 self.pools[self.socket_path] = pool
         return pool
+
+
+_KEEP_ALIVE: Final = tuple(
+    (level, getattr(socket, name), value)
+    for level, name, value in (
+        (socket.SOL_SOCKET, "SO_KEEPALIVE", 1),
+        (socket.IPPROTO_TCP, "TCP_KEEPIDLE", 3),
+        (socket.IPPROTO_TCP, "TCP_KEEPINTVL", 2),
+        (socket.IPPROTO_TCP, "TCP_KEEPCNT", 3),
+        (socket.IPPROTO_TCP, "TCP_USER_TIMEOUT", 9_000),
+    )
+    if hasattr(socket, name)
+)
+"""A machine that is cut off breaks its connections within nine seconds, also those that only listen."""
+
+
+class TcpAdapter(HTTPAdapter):
+    """Connects over TCP, with TLS or without, for ``APIClient.mount``."""
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        """Make the pool, as requests asks for it."""
+        usual = list(HTTPConnection.default_socket_options)
+        super().init_poolmanager(*args, **{**options, "socket_options": [*usual, *_KEEP_ALIVE]})
