@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import docker
+
 import minorch as mo
 from minorch.runtimes.docker import DockerPolicy
 from minorch.runtimes.swarm import Swarm
@@ -22,7 +24,7 @@ from minorch.state.pictures import TaskInfo
 from tests.chaos.ledger import SAY, TARGET, Ledger, Loss, Verdict, judge, machine_time
 from tests.hosts.hosts import Hosts
 
-__all__ = ["MANAGERS", "Stage", "keep_gpus_free", "make_swarm"]
+__all__ = ["MANAGERS", "Stage", "keep_gpus_free", "make_swarm", "wait_ready"]
 
 MANAGERS = 3
 PATIENCE_S = 120.0
@@ -54,6 +56,21 @@ def make_swarm(hosts: Hosts, managers: int = MANAGERS) -> None:
                     advertise_addr=host.address,
                     listen_addr=f"{host.address}:2377",
                 )
+
+
+def wait_ready(hosts: Hosts, patience_s: float = PATIENCE_S) -> None:
+    """Return when the Swarm has a leader and every node is ready."""
+    deadline = time.monotonic() + patience_s
+    while True:
+        with (
+            contextlib.suppress(OSError, docker.errors.DockerException),
+            contextlib.closing(hosts[0].client(timeout_s=3)) as client,
+        ):
+            if [node["Status"]["State"] for node in client.api.nodes()] == ["ready"] * len(hosts):
+                return
+        if time.monotonic() > deadline:
+            raise TimeoutError("the Swarm has nodes that are not ready")
+        time.sleep(0.2)
 
 
 class Stage:
@@ -141,7 +158,7 @@ class Stage:
             with contextlib.closing(host.client(timeout_s=3)) as client:
                 try:
                     client.api.nodes()
-                except OSError:
+                except (OSError, docker.errors.DockerException):
                     continue
                 yield client.api
                 return
@@ -188,9 +205,16 @@ class Stage:
         """Whether a node takes tasks."""
         return any(node.name == name and node.ready for node in self.cluster.nodes)
 
-    def until(self, true: Callable[[], bool], what: str, patience_s: float = PATIENCE_S) -> float:
+    def until(
+        self,
+        true: Callable[[], bool],
+        what: str,
+        patience_s: float = PATIENCE_S,
+        *,
+        began: float | None = None,
+    ) -> float:
         """Wait until something is so; return after how many seconds that was, and tell it."""
-        began = time.monotonic()
+        began = time.monotonic() if began is None else began
         while not true():
             if time.monotonic() - began > patience_s:
                 raise TimeoutError(f"not within {patience_s:g} s: {what}; {self.cluster.nodes}")

@@ -5,6 +5,8 @@ What containers wrote down themselves is held against what is reported.
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections import Counter
 from collections.abc import Iterator
 
@@ -14,15 +16,15 @@ import minorch as mo
 from tests.hosts.fixtures import hosts_possible as hosts_possible
 from tests.hosts.host import Shape
 from tests.hosts.hosts import Hosts
-from tests.swarm.stage import Stage, make_swarm
+from tests.swarm.stage import Stage, make_swarm, wait_ready
 
-GPU = 3
-"""The host with generic resources, which is a worker of the Swarm."""
+GPU, OTHER, WORKER = 0, 1, 3
+"""The host with generic resources, another manager, and the only one that is no manager."""
 
 
 @pytest.fixture(scope="module")
 def four_hosts(hosts_possible: None) -> Iterator[Hosts]:
-    shapes = [Shape(), Shape(), Shape(), Shape(generic={"gpu": 2})]
+    shapes = [Shape(generic={"gpu": 2}), Shape(), Shape(), Shape()]
     with Hosts(shapes, tls=True) as hosts:
         make_swarm(hosts)
         yield hosts
@@ -30,6 +32,7 @@ def four_hosts(hosts_possible: None) -> Iterator[Hosts]:
 
 @pytest.fixture
 def stage(four_hosts: Hosts) -> Iterator[Stage]:
+    wait_ready(four_hosts)
     with Stage(four_hosts) as stage:
         yield stage
 
@@ -58,18 +61,18 @@ def test_a_drained_node_is_left_and_nobody_pays_for_it(stage: Stage) -> None:
     stage.until(
         lambda: any(one.state is mo.TaskState.RUNNING for one in stage.infos(batch)), "the batch runs"
     )
-    stage.availability(1, "drain")
-    stage.until(lambda: stage.whole(service, without=[1]), "a drained node is left")
+    stage.availability(OTHER, "drain")
+    stage.until(lambda: stage.whole(service, without=[OTHER]), "a drained node is left")
     assert batch.wait(timeout=120) is mo.JobState.COMPLETED
     assert stage.reasons(service, batch) <= {"stopped", "exited"}
-    stage.availability(1, "active")
-    name = stage.hosts[1].name
+    stage.availability(OTHER, "active")
+    name = stage.hosts[OTHER].name
     stage.until(
         lambda: any(one.name == name and not one.cordoned for one in stage.cluster.nodes), "it is open again"
     )
     again = stage.batch(12)
     assert again.wait(timeout=120) is mo.JobState.COMPLETED
-    assert stage.hosts[1].name in {task.attempts[-1].node for task in stage.infos(again)}
+    assert stage.hosts[OTHER].name in {task.attempts[-1].node for task in stage.infos(again)}
     assert stage.verdict(service, batch, again).faults == []
 
 
@@ -80,13 +83,14 @@ def test_a_node_that_loses_power_is_lost_and_returns(stage: Stage) -> None:
     stage.until(
         lambda: any(one.state is mo.TaskState.RUNNING for one in stage.infos(batch)), "the batch runs"
     )
-    stage.hosts[2].power_off()
-    stage.until(lambda: stage.whole(service, without=[2]), "the tasks of a dead node run elsewhere")
+    stage.hosts[WORKER].power_off()
+    stage.until(lambda: stage.whole(service, without=[WORKER]), "the tasks of a dead node run elsewhere")
     assert batch.wait(timeout=120) is mo.JobState.COMPLETED
     assert stage.reasons(service, batch) <= {"exited", "node_lost"}
-    stage.hosts[2].power_on()
-    name = stage.hosts[2].name
-    stage.until(lambda: stage.is_ready(name), "it is back")
+    began = time.monotonic()
+    stage.hosts[WORKER].power_on()
+    name = stage.hosts[WORKER].name
+    stage.until(lambda: stage.is_ready(name), "it is back", began=began)
     verdict = stage.verdict(service, batch)
     assert (verdict.lost, verdict.doubled) == ([], [])
 
@@ -94,19 +98,20 @@ def test_a_node_that_loses_power_is_lost_and_returns(stage: Stage) -> None:
 def test_what_runs_on_a_node_that_was_cut_off_ends_when_it_returns(stage: Stage) -> None:
     service = stage.service(6)
     service.wait_ready(timeout=60)
-    name = stage.hosts[2].name
+    name = stage.hosts[WORKER].name
     before = {task.id for task in stage.infos(service) if task.attempts[-1].node == name}
     assert before
-    stage.hosts[2].cut()
+    stage.hosts[WORKER].cut()
     stage.until(
-        lambda: stage.whole(service, without=[2]), "the tasks of a node that was cut off run elsewhere"
+        lambda: stage.whole(service, without=[WORKER]), "the tasks of a node that was cut off run elsewhere"
     )
-    stage.hosts[2].mend()
+    stage.hosts[WORKER].mend()
 
     def alone() -> bool:
         """Whether nothing runs there that is placed elsewhere."""
-        ps = stage.hosts[2].run(["docker", "ps", "--format", "{{.Names}}"]).stdout
-        return not any(task_id in ps for task_id in before)
+        with contextlib.closing(stage.hosts[WORKER].client()) as client:
+            labels = [container["Labels"] for container in client.api.containers()]
+        return not before & {one.get("minorch.task-id") for one in labels}
 
     stage.until(alone, "the old ones are ended on the node that returned", 40)
     verdict = stage.verdict(service)
@@ -153,6 +158,7 @@ def test_with_one_manager_of_three_lost_work_goes_on(stage: Stage) -> None:
     assert stage.reasons(service, batch) <= {"exited", "node_lost"}
     verdict = stage.verdict(service, batch)
     assert (verdict.lost, verdict.doubled) == ([], [])
+    began = time.monotonic()
     stage.hosts[leader].power_on()
     name = stage.hosts[leader].name
-    stage.until(lambda: stage.is_ready(name), "it is back")
+    stage.until(lambda: stage.is_ready(name), "it is back", began=began)

@@ -27,6 +27,7 @@ _MOST: Final = 16
 _FORGIVEN_S: Final = 60.0
 """For so long versions may go back everywhere before a Swarm is taken to have been restored from a backup."""
 _CROSS_S: Final = 2.0
+_AT_ONCE: Final = 16
 OUT_OF_SEQUENCE: Final = "out of sequence"
 """In the words of a manager that refuses a change (with 500) because there was another one meanwhile."""
 _LEADERLESS: Final = re.compile(
@@ -60,7 +61,6 @@ class Managers:
     Args:
         urls: where the managers' engines are; empty: ``DOCKER_HOST``, or the usual socket.
         timeout_s: how long one call to one of them may take.
-        connections: how many connections to each are kept.
         certificates: as for an engine.
 
     Raises:
@@ -72,7 +72,6 @@ class Managers:
         urls: Sequence[str],
         *,
         timeout_s: float,
-        connections: int,
         certificates: str | Path | None = None,
     ) -> None:
         if isinstance(urls, str) or len(urls) > _MOST:
@@ -80,15 +79,18 @@ class Managers:
         if len(set(urls)) != len(urls):
             raise UsageError("a manager is named twice")
         self.engines = tuple(
-            Engine(url, timeout_s=timeout_s, connections=connections, certificates=certificates)
+            Engine(url, timeout_s=timeout_s, connections=_AT_ONCE + 2, certificates=certificates)
             for url in (urls or (None,))
         )
+        self._turns = threading.BoundedSemaphore(_AT_ONCE)
         self._lock = threading.Lock()
         self._order = list(self.engines)
         """The one that is asked first, then those that have not failed for longest."""
         self._told: dict[str, int] = {}
         """The newest version of each node that any manager told of."""
         self._behind_since: float | None = None
+        self._believed: Engine | None = None
+        """Who told what is known."""
         self._crossing: set[Engine] = set()
         self._crossed_at = 0.0
 
@@ -105,13 +107,24 @@ class Managers:
 
     # -- asking ----------------------------------------------------------------------------------------------
 
-    def ask(self, work: Callable[[Engine], _T]) -> _T:
+    def ask(self, work: Callable[[Engine], _T], *, at_once: bool = False) -> _T:
         """Have a manager do *work*; where it cannot, the next one. So *work* must be safe to do twice.
+
+        Args:
+            work: what is to be done. Only so many things are done at the same time, however many nodes there
+                are.
+            at_once: do not wait for others.
 
         Raises:
             Refused: a manager answered, and said no.
             EngineUnavailable: none of them can; the message has a line for each.
         """
+        if at_once:
+            return self._ask(work)
+        with self._turns:
+            return self._ask(work)
+
+    def _ask(self, work: Callable[[Engine], _T]) -> _T:
         problems = []
         with self._lock:
             order = list(self._order)
@@ -132,12 +145,8 @@ class Managers:
     def doubt(self, engine: Engine) -> None:
         """Ask the others first from now on."""
         with self._lock:
-            was_first = self._order[0] is engine
             self._order.remove(engine)
             self._order.append(engine)
-            now_first = self._order[0]
-        if was_first and now_first is not engine:
-            logger.warning("the Swarm manager at %s is asked instead of %s", now_first.url, engine.url)
 
     # -- who is behind ---------------------------------------------------------------------------------------
 
@@ -163,7 +172,11 @@ class Managers:
                     )
                 self._told = {}
             self._behind_since = None
+            before, self._believed = self._believed, engine
             self._told = {node: max(version, self._told.get(node, 0)) for node, version in versions.items()}
+
+        if before is not None and before is not engine:
+            logger.warning("the Swarm manager at %s is asked instead of %s", engine.url, before.url)
 
     def cross_check(self) -> None:
         """Have those that are not asked tell of the nodes too, now and then, each in a thread of its own."""

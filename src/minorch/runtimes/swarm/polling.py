@@ -167,7 +167,7 @@ class Poll:
             snapshot: Snapshot | None = None
             error: RuntimeFault | None = None
             try:
-                snapshot = self._managers.ask(lambda engine: _look(self._managers, engine))
+                snapshot = self._managers.ask(lambda engine: _look(self._managers, engine), at_once=True)
             except RuntimeFault as problem:
                 error = problem
             except Exception as problem:

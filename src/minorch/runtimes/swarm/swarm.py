@@ -57,7 +57,7 @@ class Swarm:
         if not timeout_s > 0 or not poll_s > 0 or away_s < 0:
             raise UsageError("timeout_s and poll_s are positive, and away_s is not negative")
         self.policy = policy or DockerPolicy()
-        self.managers = Managers(managers, timeout_s=timeout_s, connections=16, certificates=certificates)
+        self.managers = Managers(managers, timeout_s=timeout_s, certificates=certificates)
         self.poll = Poll(self.managers, every_s=poll_s)
         self.services = Services(self.managers)
         self._roll = Roll(self._make_runtime)
