@@ -1,7 +1,9 @@
 """Fixtures for all tests. A test that needs a real Docker Engine asks for ``engine_url`` or ``busybox``.
 
-Such a test carries the marker ``engine`` by itself. Without an engine it is skipped, with the reason; with
-``MINORCH_REQUIRE_DOCKER=1`` it fails instead, so that CI cannot pass by having no Docker.
+Such a test carries the marker ``engine`` by itself. Without an engine it is skipped,
+with the reason; with ``MINORCH_REQUIRE_DOCKER=1`` it fails instead, so that CI cannot pass by having none.
+The same goes for a test that needs several machines: it asks for ``hosts`` or ``swarm``, or for
+``hosts_possible`` and makes its own, and carries the marker ``hosts`` by itself.
 """
 
 from __future__ import annotations
@@ -15,11 +17,14 @@ from typing import TYPE_CHECKING, Any
 import hypothesis
 import pytest
 
+from tests.hosts.fixtures import hosts, hosts_possible, ssh_hosts, swarm
 from tools import engine
 from tools.relay import still_there
 
 if TYPE_CHECKING:
     from docker import APIClient
+
+__all__ = ["hosts", "hosts_possible", "ssh_hosts", "swarm"]
 
 API = "1.41"
 CREATE = re.compile(r"/containers/create(\?|$)")
@@ -30,9 +35,17 @@ hypothesis.settings.register_profile("minorch", deadline=None, derandomize=bool(
 hypothesis.settings.load_profile("minorch")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker that is set here."""
+    config.addinivalue_line("markers", "hosts: makes hosts in namespaces, as root (skipped where it cannot)")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark every test that asks for an engine, through whatever fixture; with xdist they run one by one."""
     for item in items:
+        if "hosts_possible" in getattr(item, "fixturenames", ()):
+            item.add_marker("hosts")
+            item.add_marker(pytest.mark.xdist_group("hosts"))
         if "engine_url" in getattr(item, "fixturenames", ()):
             item.add_marker("engine")
         if item.get_closest_marker("engine") is not None:

@@ -26,7 +26,17 @@ import psutil
 
 from tools import engine
 
-__all__ = ["PrivateEngine", "control_groups", "image_tar", "sweep", "why_not"]
+__all__ = [
+    "PrivateEngine",
+    "control_groups",
+    "daemon_among",
+    "end_daemon",
+    "image_tar",
+    "remove_control_groups",
+    "sweep",
+    "until",
+    "why_not",
+]
 
 _UNSHARE = ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
 _INIT = """
@@ -42,7 +52,7 @@ done
 _CGROUPS = Path("/sys/fs/cgroup")
 _FOLDERS = Path("/tmp")
 _PREFIX = "minorch-chaos-"
-_UP_S = 60.0
+UP_S = 60.0
 _GONE_S = 10.0
 _HANGS_S = 10.0
 
@@ -101,8 +111,8 @@ class PrivateEngine:
 
     def wait(self) -> None:
         """Return when dockerd answers. Raises ``TimeoutError`` with the end of its log."""
-        _until(
-            lambda: engine.answers(self.socket), _UP_S, lambda: f"no answer from dockerd:\n{self._log_end()}"
+        until(
+            lambda: engine.answers(self.socket), UP_S, lambda: f"no answer from dockerd:\n{self._log_end()}"
         )
 
     def load(self, image: bytes) -> None:
@@ -113,29 +123,15 @@ class PrivateEngine:
 
     def process(self) -> psutil.Process:
         """Its dockerd, found among the processes that we started. Raises ``LookupError`` if none runs."""
-        for process in psutil.Process(self._init.pid).children(recursive=True):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                if process.name() == "dockerd" and process.status() != psutil.STATUS_ZOMBIE:
-                    return process
-        raise LookupError("no dockerd runs")
+        return daemon_among(psutil.Process(self._init.pid))
 
     def kill(self) -> None:
         """Kill dockerd, without any farewell, and return when it and its containerd are gone."""
-        self._end(signal.SIGKILL, _GONE_S)
+        end_daemon(self.process(), signal.SIGKILL, _GONE_S)
 
     def terminate(self) -> None:
         """Have dockerd end in order, and return when it and its containerd are gone."""
-        self._end(signal.SIGTERM, _UP_S)
-
-    def _end(self, by: signal.Signals, patience_s: float) -> None:
-        """The kernel ends containerd a moment after its dockerd, and the next dockerd must not meet it:
-        one that finds a containerd alive starts none, waits for that one, and ends when it does not answer.
-        """
-        process = self.process()
-        ending = [process, *(child for child in process.children() if child.name() == "containerd")]
-        process.send_signal(by)
-        if left := psutil.wait_procs(ending, timeout=patience_s)[1]:
-            raise TimeoutError(f"still there {patience_s:g} s after {by.name}: {left}")
+        end_daemon(self.process(), signal.SIGTERM, UP_S)
 
     def freeze(self) -> None:
         """Have dockerd stand still."""
@@ -204,6 +200,27 @@ class PrivateEngine:
         return "\n".join(path.read_text(errors="replace").splitlines()[-15:]) if path.exists() else "(no log)"
 
 
+def daemon_among(first: psutil.Process) -> psutil.Process:
+    """The dockerd among the processes below one. Raises ``LookupError`` if none runs."""
+    for process in first.children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if process.name() == "dockerd" and process.status() != psutil.STATUS_ZOMBIE:
+                return process
+    raise LookupError("no dockerd runs")
+
+
+def end_daemon(process: psutil.Process, by: signal.Signals, patience_s: float) -> None:
+    """End a dockerd, and return when it and its containerd are gone.
+
+    The kernel ends containerd a moment after its dockerd, and the next dockerd must not meet it:
+    one that finds a containerd alive starts none, waits for that one, and ends when it does not answer.
+    """
+    ending = [process, *(child for child in process.children() if child.name() == "containerd")]
+    process.send_signal(by)
+    if left := psutil.wait_procs(ending, timeout=patience_s)[1]:
+        raise TimeoutError(f"still there {patience_s:g} s after {by.name}: {left}")
+
+
 def sweep() -> None:
     """Remove what is left of engines whose programs were killed: folders and control groups."""
     for folder in _FOLDERS.glob(f"{_PREFIX}*"):
@@ -219,17 +236,22 @@ def control_groups(name: str) -> list[Path]:
     return [path for path in found if path.exists()]
 
 
-def _remove(folder: Path) -> None:
-    """Remove the folder of an engine that is being ended, and its control groups once they are empty."""
+def remove_control_groups(name: str) -> None:
+    """Remove the control groups of an engine that is being ended, once they are empty."""
 
     def gone() -> bool:
-        for path in control_groups(folder.name):
+        for path in control_groups(name):
             _thaw_group(path)
             with contextlib.suppress(OSError):  # while the last process in it is being buried
                 path.rmdir()
-        return not control_groups(folder.name)
+        return not control_groups(name)
 
-    _until(gone, _GONE_S, lambda: f"the control groups {folder.name} cannot be removed")
+    until(gone, _GONE_S, lambda: f"the control groups {name} cannot be removed")
+
+
+def _remove(folder: Path) -> None:
+    """Remove the folder of an engine that is being ended, and its control groups."""
+    remove_control_groups(folder.name)
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -241,7 +263,8 @@ def _thaw_group(path: Path) -> None:
                 (path / name).write_text(word)
 
 
-def _until(true: Callable[[], bool], patience_s: float, complaint: Callable[[], str]) -> None:
+def until(true: Callable[[], bool], patience_s: float, complaint: Callable[[], str]) -> None:
+    """Return when something is true. Raises ``TimeoutError`` with a complaint."""
     deadline = time.monotonic() + patience_s
     while not true():
         if time.monotonic() > deadline:
