@@ -31,7 +31,7 @@ class TestSwarmRuntime(RuntimeContract):
     def make_runtime(self, tmp_path: Path) -> Runtime:
         swarm = Swarm([self.url], poll_s=0.2)
         self.swarms.append(swarm)
-        (node,) = swarm.poll.fresh().nodes.values()
+        (node,) = swarm.link.poll.fresh().nodes.values()
         return swarm.runtime(node.id)
 
     def task(self, shell: str) -> Task:

@@ -128,7 +128,7 @@ def test_a_leader_that_is_cut_off_from_its_peers_is_not_believed(stage: Stage) -
     try:
         stage.until(
             lambda: (
-                stage.swarm.managers.present.address != stage.hosts[leader].address
+                stage.swarm.link.managers.present.address != stage.hosts[leader].address
                 and stage.whole(service, without=[leader])
             ),
             "a cut-off leader's tasks run elsewhere",

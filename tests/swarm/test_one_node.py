@@ -31,7 +31,7 @@ class Story:
     def __init__(self, swarm: Swarm, engine: PrivateEngine) -> None:
         self.swarm = swarm
         self.engine = engine
-        (node,) = swarm.poll.fresh().nodes.values()
+        (node,) = swarm.link.poll.fresh().nodes.values()
         self.node = node
         self.runtime: SwarmRuntime = swarm.runtime(node.id)
         self.owner = Owner(uuid.uuid4().hex, "node-1")
@@ -79,7 +79,7 @@ def story(swarm: Swarm, swarm_engine: PrivateEngine) -> Iterator[Story]:
     story = Story(swarm, swarm_engine)
     yield story
     for status in story.runtime.list_runs(story.owner):
-        swarm.services.remove(status.key)
+        swarm.link.services.remove(status.key)
     eventually(lambda: not swarm_engine.containers(), within_s=PATIENCE_S)
 
 
@@ -152,7 +152,7 @@ def test_a_removal_by_somebody_else_is_told(story: Story) -> None:
     launch = story.start("exec sleep 60")
     watch = story.runtime.watch(story.owner, notes)
     eventually(lambda: notes.told == [None])
-    story.swarm.services.remove(launch.key)
+    story.swarm.link.services.remove(launch.key)
     eventually(lambda: notes.told.count(None) > 1, within_s=PATIENCE_S)
     assert story.runtime.list_runs(story.owner) == []
     watch.close()
@@ -204,7 +204,7 @@ def test_secrets_and_configs_are_files(story: Story) -> None:
     )
     assert story.ended(launch).exit_code == 0
     assert b"".join(story.runtime.logs(launch.key)) == b"secretconfig"
-    story.swarm.services.remove(launch.key)
+    story.swarm.link.services.remove(launch.key)
     for kind, made in ids.items():
         assert isinstance(made, dict)
         story.call("DELETE", f"/{kind}s/{made['ID']}")
@@ -246,9 +246,9 @@ def test_an_engine_that_is_in_no_swarm_is_told_at_once(engine_url: str) -> None:
     swarm = Swarm([engine_url])
     try:
         with pytest.raises(EngineUnavailable, match="is in no Swarm: docker swarm init"):
-            swarm.poll.fresh()
+            swarm.link.poll.fresh()
         with pytest.raises(EngineUnavailable, match="is in no Swarm: docker swarm init"):
-            swarm.managers.check_addresses()
+            swarm.link.managers.check_addresses()
     finally:
         swarm.close()
 

@@ -68,7 +68,7 @@ def test_a_node_that_was_down_for_a_moment_is_given_back_once_its_cluster_has_lo
         eventually(lambda: told.words == [("host2", "gone")])
         played.change_node(2, state="ready")
         for _ in range(3):
-            swarm.poll.fresh()
+            swarm.link.poll.fresh()
         assert told.words == [("host2", "gone")]
         eventually(lambda: told.words == [("host2", "gone"), ("host2", "active")])
     finally:
@@ -127,9 +127,9 @@ def test_while_no_manager_answers_nobody_is_told_to_be_lost(played: PlayedSwarm,
     played.modes[:] = ["leaderless"] * 3
     for _ in range(3):
         with pytest.raises(EngineUnavailable):
-            prompt.poll.fresh()
+            prompt.link.poll.fresh()
     played.modes[:] = ["leads"] * 3
-    prompt.poll.fresh()
+    prompt.link.poll.fresh()
     assert told.words == []
 
 

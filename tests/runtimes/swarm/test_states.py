@@ -173,8 +173,8 @@ def test_a_watch_is_silent_while_its_node_is_down_and_then_asks_for_a_listing(
     eventually(lambda: notes.told == [None])
     played.change_node(1, state="down")
     played.move(one.key.name, "failed", code=1)
-    swarm.poll.fresh()
-    swarm.poll.fresh()
+    swarm.link.poll.fresh()
+    swarm.link.poll.fresh()
     assert notes.told == [None]
     played.change_node(1, state="ready")
     eventually(lambda: notes.told == [None, None])
@@ -193,8 +193,8 @@ def test_that_swarm_ended_a_run_of_a_drained_node_is_told_late_or_when_it_is_ask
     played.change_node(1, availability="drain")
     for one in (first, second):
         played.move(one.key.name, "shutdown", code=143, desired="shutdown")
-    swarm.poll.fresh()
-    swarm.poll.fresh()
+    swarm.link.poll.fresh()
+    swarm.link.poll.fresh()
     assert notes.told == [None]
     runtime.terminate(first.key)
     eventually(lambda: notes.exit_of(first.key))
@@ -293,7 +293,7 @@ def test_a_change_by_somebody_else_meanwhile_is_made_again(
 ) -> None:
     one = launch()
     runtime = started(swarm, played, one)
-    record = swarm.services.record
+    record = swarm.link.services.record
     raced = iter([True, False])
 
     def look(key: Any) -> Any:
@@ -302,7 +302,7 @@ def test_a_change_by_somebody_else_meanwhile_is_made_again(
             next(iter(played.services.values()))["Version"]["Index"] += 1
         return found
 
-    monkeypatch.setattr(swarm.services, "record", look)
+    monkeypatch.setattr(swarm.link.services, "record", look)
     runtime.terminate(one.key)
     assert len(played.tasks) == 2
 

@@ -6,7 +6,7 @@ import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
@@ -14,37 +14,47 @@ from minorch.contracts import Launch, Made, Owner, Probe, RunStatus, RuntimeInfo
 from minorch.errors import RuntimeFault, StartFailed
 from minorch.ids import RunKey
 from minorch.model import HealthCheck, TaskStats
+from minorch.runtimes.docker.policy import DockerPolicy
 from minorch.runtimes.docker.references import parse_reference
 from minorch.runtimes.docker.status import tini_complaint
 from minorch.runtimes.swarm import logs, probing, starting
+from minorch.runtimes.swarm.managers import Managers
 from minorch.runtimes.swarm.members import answering
+from minorch.runtimes.swarm.polling import Poll
+from minorch.runtimes.swarm.services import Services
 from minorch.runtimes.swarm.snapshot import SwarmNode, SwarmTask
 from minorch.runtimes.swarm.status import never_began, phase_of, read_status
 from minorch.runtimes.swarm.watching import SwarmWatch
 from minorch.states import Reason
 
-if TYPE_CHECKING:
-    from minorch.runtimes.swarm.swarm import Swarm
-
-__all__ = ["SwarmRuntime"]
+__all__ = ["Link", "SwarmRuntime"]
 
 _NOT_STARTED: Final = (126, 127)
 _MOST_KNOWN: Final = 10_000
 
 
+class Link(NamedTuple):
+    """What the runtimes of all nodes of a Swarm share."""
+
+    managers: Managers
+    poll: Poll
+    services: Services
+    policy: DockerPolicy
+
+
 class SwarmRuntime:
-    """Runs tasks as services of a Swarm, all on one node of it.
+    """Runs tasks as services of a Swarm, all on one node of it. :meth:`Swarm.runtime` makes them.
 
     Args:
-        swarm: the Swarm, which its nodes' runtimes share.
+        link: the way to the Swarm.
         node_id: which node, by the id that the Swarm gave it.
 
     A run that is ended has the task's ``stop_grace_s`` even where it is to be killed: a Swarm knows no other
     signal than the stop signal that it sends first.
     """
 
-    def __init__(self, swarm: Swarm, node_id: str) -> None:
-        self._swarm = swarm
+    def __init__(self, link: Link, node_id: str) -> None:
+        self._link = link
         self._node_id = node_id
         self._lock = threading.Lock()
         self._starting = [threading.Lock() for _ in range(256)]
@@ -69,11 +79,11 @@ class SwarmRuntime:
         return self._node_id
 
     def __repr__(self) -> str:
-        return f"SwarmRuntime({self._swarm!r}, {self._node_id!r})"
+        return f"SwarmRuntime({self._node_id!r})"
 
     def describe(self) -> RuntimeInfo:
         """Say what the node offers; raises as the contract says."""
-        node = answering(self._swarm.poll.fresh(), self._node_id)
+        node = answering(self._link.poll.fresh(), self._node_id)
         return RuntimeInfo(
             capacity=node.capacity, platform=node.platform, version=node.version, address=node.address
         )
@@ -92,22 +102,22 @@ class SwarmRuntime:
         # Two starts of one key at once: the second might remove what the first has just made anew.
         with self._starting[hash(launch.key) % len(self._starting)]:
             return starting.start(
-                self._swarm.poll, self._swarm.services, self._swarm.policy, self._node_id, launch
+                self._link.poll, self._link.services, self._link.policy, self._node_id, launch
             )
 
     def inspect(self, key: RunKey) -> RunStatus | None:
         """Return what the Swarm knows of a run."""
-        snapshot = self._swarm.poll.fresh()
+        snapshot = self._link.poll.fresh()
         node = answering(snapshot, self._node_id)
         task = snapshot.tasks.get(key)
-        if task is None or (task.over and self._swarm.services.record(key) is None):
+        if task is None or (task.over and self._link.services.record(key) is None):
             return None  # a task is there for a moment after its service was removed
         return self._status(task, node)
 
     def list_runs(self, owner: Owner) -> Sequence[RunStatus]:
         """Return every run of *owner*."""
-        there = self._swarm.services.listed(owner)
-        snapshot = self._swarm.poll.fresh()
+        there = self._link.services.listed(owner)
+        snapshot = self._link.poll.fresh()
         node = answering(snapshot, self._node_id)
         statuses = []
         for key in there:
@@ -120,7 +130,7 @@ class SwarmRuntime:
     def terminate(self, key: RunKey) -> None:
         """Have the stop signal sent, and SIGKILL after the task's grace."""
         self._asked_to_end(key)
-        self._swarm.services.end(key)
+        self._link.services.end(key)
 
     def kill(self, key: RunKey) -> None:
         """End the run, within the task's grace."""
@@ -128,22 +138,22 @@ class SwarmRuntime:
 
     def remove(self, key: RunKey) -> None:
         """Remove an ended run and its logs."""
-        snapshot = self._swarm.poll.fresh()
+        snapshot = self._link.poll.fresh()
         answering(snapshot, self._node_id)
         task = snapshot.tasks.get(key)
         if task is not None and not task.over and task.state != "pending":
             raise RuntimeFault(f"{key.name} still runs ({task.state}): it cannot be removed")
-        self._swarm.services.remove(key)
+        self._link.services.remove(key)
 
     def logs(
         self, key: RunKey, *, follow: bool = False, tail: int | None = None, since: float | None = None
     ) -> Iterator[bytes]:
         """Yield what the run wrote to stdout and stderr."""
-        task = self._swarm.poll.fresh().tasks.get(key)
+        task = self._link.poll.fresh().tasks.get(key)
         if task is None:
             raise RuntimeFault(f"there is no run {key.name}, so it has no logs")
         return logs.read_log(
-            self._swarm.managers, self._swarm.poll, task, follow=follow, tail=tail, since=since
+            self._link.managers, self._link.poll, task, follow=follow, tail=tail, since=since
         )
 
     def stats(self, keys: Sequence[RunKey]) -> Mapping[RunKey, TaskStats]:
@@ -152,7 +162,7 @@ class SwarmRuntime:
 
     def probe(self, key: RunKey, check: HealthCheck) -> Probe:
         """Make one health check; of a command, tell what the node found."""
-        snapshot = self._swarm.poll.fresh()
+        snapshot = self._link.poll.fresh()
         node = answering(snapshot, self._node_id)
         return probing.probe(snapshot.tasks.get(key), node, check)
 
@@ -162,7 +172,7 @@ class SwarmRuntime:
         """Tell *notify* of changes, from a thread of the watch's own."""
         self._check_open()
         watch = SwarmWatch(
-            self._swarm.poll,
+            self._link.poll,
             owner,
             self._node_id,
             notify,
@@ -175,7 +185,7 @@ class SwarmRuntime:
 
     def list_made(self) -> Sequence[Made]:
         """Return every service of the Swarm that is a run, on whatever node and whoever made it."""
-        return self._swarm.services.list_made(self._swarm.poll.fresh())
+        return self._link.services.list_made(self._link.poll.fresh())
 
     def discard(self, owner: Owner) -> None:
         """Do nothing: of an owner there is nothing but its services."""
@@ -191,7 +201,7 @@ class SwarmRuntime:
     # -- what is remembered ----------------------------------------------------------------------------------
 
     def _check_open(self) -> None:
-        if self._closed or self._swarm.managers.closed:
+        if self._closed or self._link.managers.closed:
             raise RuntimeFault("this Swarm runtime was closed")
 
     def _asked_to_end(self, key: RunKey) -> None:
@@ -208,7 +218,7 @@ class SwarmRuntime:
         """Return the status of a run, with what its init process wrote of a missing command."""
         if node is not None and task.node_id not in ("", node.id):
             task = self._elsewhere(task)
-        began_at = self._swarm.poll.first_seen_running(task.key)
+        began_at = self._link.poll.first_seen_running(task.key)
         status = read_status(task, node, began_at=began_at)
         if status.exit_code not in _NOT_STARTED or phase_of(task) != "exited" or never_began(task):
             return status
@@ -220,14 +230,14 @@ class SwarmRuntime:
 
     def _elsewhere(self, task: SwarmTask) -> SwarmTask:
         """A run of an earlier node of this name: where that has left, nobody will ever know how it ended."""
-        left = task.node_id not in self._swarm.poll.latest().nodes
+        left = task.node_id not in self._link.poll.latest().nodes
         return replace(task, state="orphaned") if left and not task.over else task
 
     def _complaint(self, task: SwarmTask) -> str:
         with self._lock:
             known = self._complaints.get(task.id)
         if known is None:
-            known = tini_complaint(logs.last_words(self._swarm.managers, task))
+            known = tini_complaint(logs.last_words(self._link.managers, task))
             with self._lock:
                 self._complaints[task.id] = known
                 while len(self._complaints) > _MOST_KNOWN:

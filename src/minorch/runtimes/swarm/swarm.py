@@ -15,7 +15,7 @@ from minorch.runtimes.docker.policy import DockerPolicy
 from minorch.runtimes.swarm.fleet import MembersWatch, Roll
 from minorch.runtimes.swarm.managers import Managers
 from minorch.runtimes.swarm.polling import Poll
-from minorch.runtimes.swarm.runtime import SwarmRuntime
+from minorch.runtimes.swarm.runtime import Link, SwarmRuntime
 from minorch.runtimes.swarm.services import Services
 
 __all__ = ["Swarm"]
@@ -56,10 +56,9 @@ class Swarm:
     ) -> None:
         if not timeout_s > 0 or not poll_s > 0 or away_s < 0:
             raise UsageError("timeout_s and poll_s are positive, and away_s is not negative")
-        self.policy = policy or DockerPolicy()
-        self.managers = Managers(managers, timeout_s=timeout_s, certificates=certificates)
-        self.poll = Poll(self.managers, every_s=poll_s)
-        self.services = Services(self.managers)
+        asked = Managers(managers, timeout_s=timeout_s, certificates=certificates)
+        self.link = Link(asked, Poll(asked, every_s=poll_s), Services(asked), policy or DockerPolicy())
+        """What the runtimes of its nodes share; not for programs."""
         self._roll = Roll(self._make_runtime)
         self._away_s = away_s
         self._lock = threading.Lock()
@@ -67,7 +66,7 @@ class Swarm:
         self._watches: weakref.WeakSet[MembersWatch] = weakref.WeakSet()
 
     def __repr__(self) -> str:
-        return f"Swarm({', '.join(map(repr, self.managers.urls))})"
+        return f"Swarm({', '.join(map(repr, self.link.managers.urls))})"
 
     @property
     def name(self) -> str:
@@ -86,8 +85,8 @@ class Swarm:
             EngineUnavailable: no manager answers, or none of the addresses is a manager's; the message says
                 of each why.
         """
-        self.managers.check_addresses()
-        snapshot = self.poll.fresh()
+        self.link.managers.check_addresses()
+        snapshot = self.link.poll.fresh()
         found = self._roll.members(snapshot, self._away_s)
         joined = sorted(found, key=lambda node_id: (snapshot.nodes[node_id].created_at, node_id))
         members = {node_id: replace(found[node_id], gone=False) for node_id in joined}
@@ -98,12 +97,12 @@ class Swarm:
     def watch(self, notify: Callable[[Member], None]) -> Watch:
         """Tell *notify* of nodes that joined, left, went down, returned, or are drained or paused."""
         with self._lock:
-            watch = MembersWatch(self.poll, self._roll, dict(self._told), self._away_s, notify)
+            watch = MembersWatch(self.link.poll, self._roll, dict(self._told), self._away_s, notify)
             self._watches.add(watch)
         return watch
 
     def _make_runtime(self, node_id: str) -> SwarmRuntime:
-        return SwarmRuntime(self, node_id)
+        return SwarmRuntime(self.link, node_id)
 
     def runtime(self, node: str) -> SwarmRuntime:
         """Return the runtime of one node, by its id or its host's name.
@@ -112,12 +111,12 @@ class Swarm:
             NotFound: there is no such node, or there are several.
             EngineUnavailable: no manager answers.
         """
-        nodes = self.poll.fresh().nodes
+        nodes = self.link.poll.fresh().nodes
         found = [one.id for one in nodes.values() if node in (one.id, one.hostname)]
         if len(found) != 1:
             listed = ", ".join(f"{one.hostname} ({one.id})" for one in nodes.values())
             raise NotFound(f'{len(found) or "no"} nodes of the Swarm are "{node}": there are {listed}')
-        return SwarmRuntime(self, found[0])
+        return SwarmRuntime(self.link, found[0])
 
     def close(self) -> None:
         """Let go of connections and threads; services go on. Closing twice is fine."""
@@ -125,5 +124,5 @@ class Swarm:
             watches = list(self._watches)
         for watch in watches:
             watch.close()
-        self.poll.close()
-        self.managers.close()
+        self.link.poll.close()
+        self.link.managers.close()
