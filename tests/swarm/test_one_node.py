@@ -179,6 +179,14 @@ def test_limits_and_safe_defaults_reach_the_container(story: Story) -> None:
     assert config["Privileged"] is False
 
 
+def test_a_task_without_grace_is_killed_at_once(story: Story) -> None:
+    launch = story.start("trap '' TERM; while :; do sleep 0.1; done", stop_grace_s=0)
+    began = time.monotonic()
+    story.runtime.terminate(launch.key)
+    assert story.ended(launch).exit_code == 137
+    assert time.monotonic() - began < 8
+
+
 def test_a_restricted_task_is_nobody_and_cannot_write(story: Story) -> None:
     launch = story.start("id -u; touch /etc/x || echo read-only; touch /tmp/x", security="restricted")
     assert story.ended(launch).exit_code == 0

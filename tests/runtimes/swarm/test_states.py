@@ -327,3 +327,16 @@ def test_what_somebody_else_removed_is_told_as_something_missed(
     eventually(lambda: notes.told == [None, None])
     assert runtime.list_runs(OWNER) == []
     watch.close()
+
+
+def test_each_node_finds_what_was_left_on_it_and_the_first_what_is_on_none(
+    played: PlayedSwarm, swarm: Swarm, launch: Make
+) -> None:
+    one = launch()
+    started(swarm, played, one)
+    assert [made.key for made in swarm.runtime(FIRST).list_made()] == [one.key]
+    assert swarm.runtime(node_id(2)).list_made() == []
+    gone = swarm.runtime(node_id(2))
+    del played.nodes[FIRST]
+    assert [made.key for made in gone.list_made()] == [one.key]
+    assert swarm.runtime(node_id(3)).list_made() == []

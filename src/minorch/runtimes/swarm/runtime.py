@@ -184,8 +184,8 @@ class SwarmRuntime:
         return watch
 
     def list_made(self) -> Sequence[Made]:
-        """Return every service of the Swarm that is a run, on whatever node and whoever made it."""
-        return self._link.services.list_made(self._link.poll.fresh())
+        """Return every service of this node that is a run, whoever made it."""
+        return self._link.services.list_made(self._link.poll.fresh(), self._node_id)
 
     def discard(self, owner: Owner) -> None:
         """Do nothing: of an owner there is nothing but its services."""

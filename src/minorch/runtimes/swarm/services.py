@@ -29,7 +29,7 @@ from minorch.runtimes.docker.references import parse_reference
 from minorch.runtimes.swarm.managers import OUT_OF_SEQUENCE, Managers
 from minorch.runtimes.swarm.snapshot import Snapshot
 from minorch.runtimes.swarm.status import phase_of
-from minorch.runtimes.swarm.translation import nowhere
+from minorch.runtimes.swarm.translation import nowhere, pinned_to
 
 __all__ = ["Services", "service_name"]
 
@@ -150,15 +150,21 @@ class Services:
             if refusal.status != 404:
                 raise
 
-    def list_made(self, snapshot: Snapshot) -> Sequence[Made]:
-        """Return what there is of every owner, its phase by *snapshot*."""
-        made = []
+    def list_made(self, snapshot: Snapshot, node_id: str) -> Sequence[Made]:
+        """Return what there is of every owner on one node, its phase by *snapshot*.
+
+        What belongs to no node that is there counts as the first one's: somebody has to find it.
+        """
+        first, made = min(snapshot.nodes, default=node_id), []
         for record in self._list(list(ANY_RUN)):
             labels = _labels(record)
             key, owner = key_of(labels), owner_of(labels)
             if key is None or owner is None or (record.get("Spec") or {}).get("Name") != key.name:
                 continue
             task = snapshot.tasks.get(key)
+            home = task.node_id if task is not None and task.node_id else pinned_to(record.get("Spec") or {})
+            if (home if home in snapshot.nodes else first) != node_id:
+                continue
             job, name = names_in(labels)
             made.append(
                 Made(

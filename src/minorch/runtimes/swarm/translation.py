@@ -33,7 +33,7 @@ from minorch.runtimes.docker.translation import (
 )
 from minorch.runtimes.swarm.snapshot import SwarmNode
 
-__all__ = ["nowhere", "service_body"]
+__all__ = ["nowhere", "pinned_to", "service_body"]
 
 _NOWHERE: Final = "node.id==minorch-ended-this"
 _ANYWHERE: Final = ("0.0.0.0", "::")
@@ -90,6 +90,12 @@ def nowhere(spec: Mapping[str, Any]) -> dict[str, Any] | None:
     template["Placement"] = {"Constraints": [_NOWHERE]}
     update = {"Parallelism": 1, "Order": "stop-first", "FailureAction": "continue"}
     return {**spec, "TaskTemplate": template, "UpdateConfig": update}
+
+
+def pinned_to(spec: Mapping[str, Any]) -> str:
+    """Return the id of the node that a service's *spec* names."""
+    placement = (spec.get("TaskTemplate") or {}).get("Placement") or {}
+    return "".join(placement.get("Constraints") or ()).removeprefix("node.id==")
 
 
 def _container(
