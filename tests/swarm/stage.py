@@ -185,9 +185,14 @@ class Stage:
             if event.kind == "node_lost"
         ]
 
-    def verdict(self, *jobs: mo.JobHandle) -> Verdict:
-        """What the containers wrote, against what is reported."""
-        return judge(self.ledger.read(), self.infos(*jobs), self.losses())
+    def verdict(self, *jobs: mo.JobHandle, unseen: bool = False) -> Verdict:
+        """What the containers wrote, against what is reported.
+
+        Args:
+            jobs: whose tasks.
+            unseen: whether an end may have fallen together with somebody else's stop, and not been seen.
+        """
+        return judge(self.ledger.read(), self.infos(*jobs), self.losses(), unseen=unseen)
 
     def reasons(self, *jobs: mo.JobHandle) -> set[str]:
         """Why attempts ended."""
