@@ -43,13 +43,14 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark every test that asks for an engine, through whatever fixture; with xdist they run one by one."""
     for item in items:
-        if "hosts_possible" in getattr(item, "fixturenames", ()):
-            item.add_marker("hosts")
-            item.add_marker(pytest.mark.xdist_group("hosts"))
         if "engine_url" in getattr(item, "fixturenames", ()):
             item.add_marker("engine")
         if item.get_closest_marker("engine") is not None:
             item.add_marker(pytest.mark.xdist_group("engine"))
+        if "hosts_possible" in getattr(item, "fixturenames", ()):
+            item.add_marker("hosts")
+            if item.get_closest_marker("engine") is None:  # a test is in one group
+                item.add_marker(pytest.mark.xdist_group("hosts"))
 
 
 def unreachable(url: str) -> str | None:

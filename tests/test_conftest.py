@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.hosts import why_not
 from tools import engine
 from tools.relay import Relay, still_there
 
@@ -126,3 +127,34 @@ def test_a_relay_tells_what_was_made_through_it(engine_api: APIClient, engine_ur
             for id_ in (ours, theirs):
                 engine_api.remove_container(id_, force=True)
     assert still_there(socket_path, relay.made, 0) == set()
+
+
+NEEDS_HOSTS = """
+import os
+import tests.hosts.fixtures
+if os.environ["WHY"]:
+    tests.hosts.fixtures.why_not = lambda ssh=False: os.environ["WHY"]
+def test_marks(hosts_possible, request):
+    assert request.node.get_closest_marker("hosts")
+    assert request.node.get_closest_marker("xdist_group").args == ("hosts",)
+def test_that(hosts, ssh_hosts, swarm):
+    assert False, "there are hosts"
+"""
+
+
+def test_tests_that_need_hosts_are_skipped_with_a_reason_and_fail_where_that_was_asked_for(tmp_path: Path):
+    done = run_pytest(tmp_path, NEEDS_HOSTS, WHY="hosts need root")
+    assert done.returncode == 0, done.stdout
+    assert "2 skipped" in done.stdout
+    assert "hosts need root" in done.stdout
+    done = run_pytest(tmp_path, NEEDS_HOSTS, WHY="hosts need root", MINORCH_REQUIRE_DOCKER="1")
+    assert done.returncode == 1, done.stdout
+    assert "MINORCH_REQUIRE_DOCKER=1, but hosts need root" in done.stdout
+
+
+def test_tests_that_need_hosts_are_one_group(tmp_path: Path):
+    if reason := why_not():
+        pytest.skip(reason)
+    done = run_pytest(tmp_path, NEEDS_HOSTS, "-k", "test_marks", WHY="")
+    assert done.returncode == 0, done.stdout
+    assert "1 passed" in done.stdout

@@ -6,6 +6,7 @@ that process ends, the kernel ends everything in there. Its data is on disk, in 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -166,7 +167,7 @@ class Host:
         self._init = None
         self._network.drop_namespace(self.index)
         self._slow = self._off_the_net = False
-        self._ignored.clear()
+        self._see_all()
 
     # -- its engine ------------------------------------------------------------------------------------------
 
@@ -283,13 +284,8 @@ class Host:
             self._network.join(self.index)
         if self._slow:
             self._network.unlimit(self.index)
-        for other in self._ignored:
-            address = other if isinstance(other, str) else other.address
-            self._network.ignore(self.index, address, ignored=False)
-            if not isinstance(other, str) and other.is_on:  # one that was switched off has forgotten it
-                self._network.ignore(other.index, self.address, ignored=False)
         self._off_the_net = self._slow = False
-        self._ignored.clear()
+        self._see_all()
 
     # -- within ----------------------------------------------------------------------------------------------
 
@@ -297,6 +293,17 @@ class Host:
     def is_on(self) -> bool:
         """Whether it has power."""
         return self._init is not None
+
+    def _see_all(self) -> None:
+        """Undo each cut from another; what was switched off since has forgotten its own part."""
+        for other in self._ignored:
+            with contextlib.suppress(OSError):
+                address = other if isinstance(other, str) else other.address
+                self._network.ignore(self.index, address, ignored=False)
+            with contextlib.suppress(OSError):
+                if not isinstance(other, str):
+                    self._network.ignore(other.index, self.address, ignored=False)
+        self._ignored.clear()
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._init is None:

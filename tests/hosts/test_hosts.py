@@ -71,6 +71,16 @@ def test_an_image_has_the_same_id_on_each_host(hosts: Hosts):
     assert len({host.image_id() for host in hosts}) == 1
 
 
+def test_where_no_engine_has_the_image_the_first_host_makes_it_for_all(
+    hosts_possible: None, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(engine, "DEFAULT_SOCKET", "/nonexistent/docker.sock")
+    with Hosts(2) as hosts:
+        (id_,) = {host.image_id() for host in hosts}
+        hosts[1].power_off()
+        assert hosts.import_busybox() == id_  # and what is off is left out
+
+
 def test_hosts_reach_each_other_and_what_listens_here(hosts: Hosts):
     first, second, third = hosts
     assert listens(first, second.address, "2376")
@@ -127,6 +137,20 @@ def test_a_host_can_be_cut_off_from_one_other_alone_or_from_here(hosts: Hosts):
     assert listens(second, first.address, "2376")
 
 
+def test_a_cut_from_another_ends_with_the_power_of_either(hosts: Hosts):
+    first, second, third = hosts
+    first.cut(second, third)
+    second.power_off()
+    second.power_on()
+    first.mend()  # the second has forgotten its part
+    assert listens(second, first.address, "2376")
+    first.cut(second)
+    first.power_off()
+    first.power_on()
+    for one, other in ((first, second), (second, first), (first, third), (third, first)):
+        assert listens(one, other.address, "2376")
+
+
 def test_what_a_slow_host_says_comes_late(hosts: Hosts):
     host = hosts[0]
     with contextlib.closing(host.client()) as client:
@@ -164,8 +188,8 @@ def test_power_comes_back_with_images_and_the_same_id_and_containers_are_dead(ho
     first, host, _third = hosts
     with contextlib.closing(host.client()) as client:
         before = client.info()["ID"]
-        container = client.containers.run(engine.IMAGE, ["sleep", "300"], detach=True)
-        paused = client.containers.run(engine.IMAGE, ["sleep", "300"], detach=True)
+        container = client.containers.run(engine.IMAGE, ["sleep", "300"], detach=True, init=True)
+        paused = client.containers.run(engine.IMAGE, ["sleep", "300"], detach=True, init=True)
         paused.pause()  # what is paused is hard to kill
     image_id = host.image_id()
     host.power_off()
@@ -192,7 +216,7 @@ def test_what_becomes_of_containers_when_an_engine_is_killed(hosts_possible: Non
         host = hosts[0]
         assert host.url.endswith(":2375")
         with contextlib.closing(host.client()) as client:
-            container = client.containers.run(engine.IMAGE, ["sleep", "300"], detach=True)
+            container = client.containers.run(engine.IMAGE, ["sleep", "300"], detach=True, init=True)
         host.kill_daemon()
         with contextlib.closing(host.client()) as client, pytest.raises(requests.exceptions.ConnectionError):
             client.ping()
@@ -228,6 +252,7 @@ def test_a_swarm_forms_and_runs_a_service_on_another_host(swarm: Hosts):
         service = client.services.create(  # type: ignore[no-untyped-call]
             first.image_id(),
             command=["sleep", "300"],
+            init=True,
             constraints=[f"node.id=={nodes[last.name].id}"],
             restart_policy=docker.types.RestartPolicy("none"),
         )
@@ -312,7 +337,7 @@ from tests.hosts import Hosts
 with Hosts(2) as hosts:
     client = hosts[1].client()
     for _ in range(2):
-        container = client.containers.run("busybox", ["sleep", "300"], detach=True)
+        container = client.containers.run("busybox", ["sleep", "300"], detach=True, init=True)
     container.pause()
     print(hosts[0].folder.parent, *(host._init.pid for host in hosts), flush=True)
     time.sleep(60)

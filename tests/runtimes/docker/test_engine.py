@@ -88,12 +88,6 @@ def test_an_address_that_cannot_be_taken_apart_is_refused(url: str):
         DockerRuntime(url)
 
 
-def test_an_engine_over_ssh_says_what_it_needs(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(EngineUnavailable, match=r"pip install \"docker\[ssh\]\""):
-        DockerRuntime("ssh://somebody@127.0.0.1:1").describe()
-
-
 def test_certificates_that_are_missing_or_broken_are_told(tmp_path: Path):
     (tmp_path / "ca.pem").touch()
     runtime = DockerRuntime("tcp://127.0.0.1:1", certificates=tmp_path)

@@ -128,6 +128,11 @@ def unreachable(error: BaseException, url: str) -> EngineUnavailable:
     causes = list(_causes(error))
     numbers = {cause.errno for cause in causes if isinstance(cause, OSError)}
     names = {type(cause).__name__ for cause in causes}
+    # before the numbers: those of TLS mean something else
+    if any("SSL" in name or "Certificate" in name for name in names):
+        said = " ".join(str(cause) for cause in causes)
+        what = next((words for pattern, words in _TLS if pattern.search(said)), "are the certificates right?")
+        return EngineUnavailable(f"no TLS to the Docker Engine at {url}: {what} ({_last(causes)})")
     if errno.EACCES in numbers or errno.EPERM in numbers:
         return EngineUnavailable(
             f"no permission to use the Docker Engine at {url}: run as root, or add your user to the "
@@ -138,10 +143,8 @@ def unreachable(error: BaseException, url: str) -> EngineUnavailable:
             f"no Docker Engine answers at {url}: is it running (sudo systemctl start docker)? "
             "Another one is chosen with url=... or DOCKER_HOST"
         )
-    if any("SSL" in name or "Certificate" in name for name in names):
-        said = " ".join(str(cause) for cause in causes)
-        what = next((words for pattern, words in _TLS if pattern.search(said)), "are the certificates right?")
-        return EngineUnavailable(f"no TLS to the Docker Engine at {url}: {what} ({_last(causes)})")
+    if "gaierror" in names or "NameResolutionError" in names:
+        return EngineUnavailable(f"the name in {url} cannot be resolved: is it right? ({_last(causes)})")
     if any("Timeout" in name for name in names) or any("timed out" in str(cause) for cause in causes):
         return EngineUnavailable(
             f"the Docker Engine at {url} did not answer in time: it is overloaded, hangs, or is cut off"

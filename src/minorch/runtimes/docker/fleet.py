@@ -25,7 +25,7 @@ __all__ = ["DockerEngine", "DockerFleet"]
 
 _log: Final = logging.getLogger("minorch.runtimes.docker")
 _MOST_ENGINES: Final = 10_000
-_LOOK_S: Final = 10.0
+_LOOK_S: Final = 5.0
 """How long a start waits for engines that do not answer; their machines join when they do."""
 _BACKOFF_S: Final = (1.0, 2.0, 5.0, 10.0)
 _LOST_S: Final = 30.0

@@ -29,6 +29,7 @@ __all__ = ["Tunnel"]
 _REMOTE: Final = "/var/run/docker.sock"
 _CONNECT_S: Final = 15.0
 _LOOK_S: Final = 0.02
+_LOOKS: Final = 10
 _PAUSE_S: Final = 2.0
 """After it failed nobody tries again for so long, however many ask."""
 _MOST_WORDS: Final = 600
@@ -44,7 +45,7 @@ _OPTIONS: Final = (
     "ForwardX11=no",
     "ControlMaster=no",  # one of the user's own would go on when this one is to end
     "ControlPath=none",
-    "LogLevel=ERROR",
+    "LogLevel=INFO",  # or it does not say why a connection that it carries came to nothing
 )
 _REFUSED: Final = re.compile(r"open failed|administratively prohibited", re.IGNORECASE)
 _ADVICE: Final = (
@@ -84,6 +85,8 @@ class Tunnel:
         self._failure = ""
         """Why it could not be made when that was last tried."""
         self._failed_at = 0.0
+        self._explained = 0
+        """How much of what ssh told is known: what it says of one connection explains no later one."""
 
     def socket(self) -> str:
         """The path of our end, always the same; what connects there reaches the engine.
@@ -108,12 +111,17 @@ class Tunnel:
 
     def explain(self) -> str | None:
         """Why connections come to nothing although the tunnel stands; None: it does not say."""
-        words = self._said()
-        if not _REFUSED.search(words):
+        for _ in range(_LOOKS):  # ssh may be a moment behind
+            words = self._said()
+            fresh, self._explained = words[self._explained :], len(words)
+            if _REFUSED.search(fresh):
+                break
+            time.sleep(_LOOK_S)
+        else:
             return None
         return (
             f"{self._target} can be reached, and no Docker Engine answers there at {self._remote}: is it "
-            f"installed and running, and may this user use it? ({_short(words)})"
+            f"installed and running, and may this user use it? ({_short(fresh)})"
         )
 
     def _begin(self) -> None:
@@ -127,6 +135,7 @@ class Tunnel:
         command = [ssh, "-T", *(word for option in _OPTIONS for word in ("-o", option))]
         command += ["-L", f"{self._path('socket')}:{self._remote}"]
         command += ["-p", str(self._port)] if self._port else []
+        self._explained = 0
         with open(self._path("said"), "wb") as said:
             self._ssh = subprocess.Popen(
                 [*command, "--", self._target, "cat >/dev/null"],
