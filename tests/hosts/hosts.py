@@ -146,14 +146,11 @@ class Hosts(Sequence[Host]):
                 stack.callback(host.power_off)
 
     def _give_up(self) -> None:
-        assert self._claim is not None
-        try:
-            with _alone():  # or a sweep of another program takes what is half removed for nobody's
-                _bury(Path(self._claim.name).parent)
-        finally:
-            self._claim.close()
-        self._claim = None
+        claim, self._claim = self._claim, None
+        assert claim is not None
         self._hosts.clear()
+        with claim, _alone():  # or a sweep would find the folder when its claim is removed already
+            _bury(Path(claim.name).parent)
 
     # -- hosts -----------------------------------------------------------------------------------------------
 
@@ -239,6 +236,8 @@ def _claimed() -> tuple[IO[bytes], int]:
         folder.mkdir(mode=0o755)
         claim = (folder / "claim").open("wb")
         fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        claim.write(str(os.getpid()).encode())  # to be read by people
+        claim.flush()
         return claim, number
 
 
