@@ -13,7 +13,6 @@ from collections.abc import Iterator
 import pytest
 
 import minorch as mo
-from tests.hosts.fixtures import hosts_possible as hosts_possible
 from tests.hosts.host import Shape
 from tests.hosts.hosts import Hosts
 from tests.swarm.stage import Stage, make_swarm, wait_ready
