@@ -86,6 +86,8 @@ class PlayedSwarm:
         """Have the first task of a service come into a state."""
         with self.lock:
             (task, *_others) = [one for one in self.tasks.values() if one["Name"] == service]
+            self.index += 1
+            task["Version"] = {"Index": self.index}
             begun = state not in ("pending", "assigned", "preparing", "rejected")
             task["Status"] = {"State": state, "Timestamp": _NOW, "Message": state, "Err": error}
             if begun:
@@ -162,6 +164,7 @@ class PlayedSwarm:
             "Name": spec["Name"],
             "ServiceID": service_id,
             "CreatedAt": f"2026-01-01T00:00:00.{self.index:06}Z",
+            "Version": {"Index": self.index},
             "Spec": spec["TaskTemplate"],
             "NodeID": "",
             "DesiredState": "running",
@@ -190,7 +193,7 @@ class PlayedSwarm:
             found["Spec"], found["Version"] = json.loads(body), {"Index": self.index}
             for task in self.tasks.values():
                 if task["ServiceID"] == found["ID"]:
-                    task["DesiredState"] = "shutdown"
+                    task["DesiredState"], task["Version"] = "shutdown", {"Index": self.index}
             self._new_task(found["ID"], found["Spec"])
             return 200, {}
         if method == "DELETE":

@@ -12,6 +12,7 @@ from minorch.contracts import Launch, RunStatus
 from minorch.errors import EngineUnavailable, RuntimeFault, StartFailed
 from minorch.model import HealthCheck, Secret
 from minorch.runtimes.swarm import Swarm, SwarmRuntime
+from minorch.runtimes.swarm.snapshot import Reader, SwarmTask
 from minorch.states import Reason
 from minorch.testing.runtime_contract import Notes, eventually
 from tests.runtimes.swarm.conftest import OWNER
@@ -242,6 +243,7 @@ def test_a_task_that_swarm_withdrew_before_it_began_is_started_again_later(
     start = Starting(swarm.runtime(FIRST), one, played)
     task = next(iter(played.tasks.values()))
     task["Status"]["State"], task["DesiredState"] = "shutdown", "shutdown"
+    task["Version"] = {"Index": 10**6}
     start.ended()
     assert isinstance(start.error, EngineUnavailable)
     assert "withdrew" in str(start.error)
@@ -267,6 +269,7 @@ def test_a_run_for_which_swarm_finds_no_room_fails_in_its_words(
     start = Starting(swarm.runtime(FIRST), one, played)
     task = next(iter(played.tasks.values()))
     task["NodeID"], task["Status"]["State"] = "", "pending"
+    task["Version"] = {"Index": 10**6}
     task["Status"]["Err"] = "no suitable node (insufficient resources on 1 node)"
     start.ended()
     assert isinstance(start.error, StartFailed)
@@ -340,3 +343,22 @@ def test_each_node_finds_what_was_left_on_it_and_the_first_what_is_on_none(
     del played.nodes[FIRST]
     assert [made.key for made in gone.list_made()] == [one.key]
     assert swarm.runtime(node_id(3)).list_made() == []
+
+
+def test_a_task_that_did_not_change_is_not_read_again(
+    played: PlayedSwarm, swarm: Swarm, launch: Make
+) -> None:
+    one = launch()
+    started(swarm, played, one)
+    (record,) = played.tasks.values()
+    reader = Reader()
+
+    def read() -> SwarmTask:
+        (task,) = reader.read([], [record], began_at=0.0, manager="m").tasks.values()
+        return task
+
+    record["Version"] = {"Index": 7}
+    first = read()
+    assert read() is first
+    record["Version"], record["Status"]["State"] = {"Index": 8}, "complete"
+    assert read().state == "complete"

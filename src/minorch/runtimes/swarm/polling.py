@@ -21,7 +21,7 @@ from minorch.ids import RunKey
 from minorch.runtimes.docker.engine import Engine, filters
 from minorch.runtimes.docker.labels import ANY_RUN
 from minorch.runtimes.swarm.managers import Behind, Managers, node_versions
-from minorch.runtimes.swarm.snapshot import Snapshot, read_snapshot
+from minorch.runtimes.swarm.snapshot import Reader, Snapshot
 
 __all__ = ["Poll"]
 
@@ -60,6 +60,7 @@ class Poll:
         self._eager = 0
         self._thread: threading.Thread | None = None
         self._closed = False
+        self._reader = Reader()
         self._beginnings: OrderedDict[RunKey, float] = OrderedDict()
 
     def _begin_anew_in_a_fork(self) -> None:
@@ -167,7 +168,7 @@ class Poll:
             snapshot: Snapshot | None = None
             error: RuntimeFault | None = None
             try:
-                snapshot = self._managers.ask(lambda engine: _look(self._managers, engine), at_once=True)
+                snapshot = self._managers.ask(self._look, at_once=True)
             except RuntimeFault as problem:
                 error = problem
             except Exception as problem:
@@ -175,6 +176,20 @@ class Poll:
                 error = EngineUnavailable(f"what the Swarm answers cannot be read: {problem!r}"[:500])
             self._publish(snapshot, error, began_at)
             self._managers.cross_check()
+
+    def _look(self, engine: Engine) -> Snapshot:
+        """Ask one manager. One that seems to be behind is asked twice: its first answer may have been old."""
+        try:
+            return self._look_once(engine)
+        except Behind:
+            return self._look_once(engine)
+
+    def _look_once(self, engine: Engine) -> Snapshot:
+        began_at = time.monotonic()
+        nodes = engine.records("/nodes", {})
+        self._managers.check(engine, node_versions(nodes))
+        tasks = engine.records("/tasks", {"filters": filters(label=list(ANY_RUN))})
+        return self._reader.read(nodes, tasks, began_at=began_at, manager=engine.url)
 
     def _await_turn(self) -> bool:
         """Wait until there is to be a look; False: never again."""
@@ -212,19 +227,3 @@ class Poll:
                 self._error, self._error_at = error, began_at
             self._round += 1
             self._changed.notify_all()
-
-
-def _look(managers: Managers, engine: Engine) -> Snapshot:
-    """Ask one manager. One that seems to be behind is asked twice: its first answer may have been old."""
-    try:
-        return _look_once(managers, engine)
-    except Behind:
-        return _look_once(managers, engine)
-
-
-def _look_once(managers: Managers, engine: Engine) -> Snapshot:
-    began_at = time.monotonic()
-    nodes = engine.records("/nodes", {})
-    managers.check(engine, node_versions(nodes))
-    tasks = engine.records("/tasks", {"filters": filters(label=list(ANY_RUN))})
-    return read_snapshot(nodes, tasks, began_at=began_at, manager=engine.url)

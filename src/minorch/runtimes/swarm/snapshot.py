@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import replace
 
 from minorch.contracts import Maker, Owner
 from minorch.errors import SpecError
@@ -19,7 +20,7 @@ from minorch.resources import Resources
 from minorch.runtimes.docker.labels import key_of, maker_of, names_in, owner_of
 from minorch.runtimes.docker.status import parse_time
 
-__all__ = ["Snapshot", "SwarmNode", "SwarmTask", "read_snapshot"]
+__all__ = ["Reader", "Snapshot", "SwarmNode", "SwarmTask", "read_snapshot"]
 
 _PROCESSORS: Final = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm/v7", "i686": "386"}
 _OVER: Final = ("complete", "failed", "shutdown", "rejected", "orphaned", "remove")
@@ -97,6 +98,41 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Those of services that are there, whoever owns them."""
 
 
+class Reader:
+    """Reads one look after the other. A task whose version is that of the look before is not read again."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[int, SwarmTask]] = {}
+
+    def read(
+        self,
+        nodes: Sequence[Mapping[str, Any]],
+        tasks: Iterable[Mapping[str, Any]],
+        *,
+        began_at: float,
+        manager: str,
+    ) -> Snapshot:
+        """Put together what a manager answered."""
+        found: dict[RunKey, list[SwarmTask]] = {}
+        known: dict[str, tuple[int, SwarmTask]] = {}
+        for record in tasks:
+            task = self._task(record)
+            if task is not None:
+                found.setdefault(task.key, []).append(task)
+                known[task.id] = _version(record), task
+        self._known = known
+        return Snapshot(
+            began_at=began_at,
+            manager=manager,
+            nodes={str(node["ID"]): _node(node) for node in nodes},
+            tasks={key: task for key, several in found.items() if (task := _run_of(several)) is not None},
+        )
+
+    def _task(self, record: Mapping[str, Any]) -> SwarmTask | None:
+        version, task = self._known.get(str(record["ID"]), (0, None))
+        return task if version and version == _version(record) else _task(record)
+
+
 def read_snapshot(
     nodes: Sequence[Mapping[str, Any]],
     tasks: Iterable[Mapping[str, Any]],
@@ -104,19 +140,12 @@ def read_snapshot(
     began_at: float,
     manager: str,
 ) -> Snapshot:
-    """Put together what a manager answered."""
-    found: dict[RunKey, list[Mapping[str, Any]]] = {}
-    for record in tasks:
-        key = key_of(_labels(record))
-        if key is not None:
-            found.setdefault(key, []).append(record)
-    read = {key: task for key, records in found.items() if (task := _run_of(key, records)) is not None}
-    return Snapshot(
-        began_at=began_at,
-        manager=manager,
-        nodes={str(node["ID"]): _node(node) for node in nodes},
-        tasks=read,
-    )
+    """Put together what a manager answered, once."""
+    return Reader().read(nodes, tasks, began_at=began_at, manager=manager)
+
+
+def _version(record: Mapping[str, Any]) -> int:
+    return int((record.get("Version") or {}).get("Index") or 0)
 
 
 # -- nodes ---------------------------------------------------------------------------------------------------
@@ -183,17 +212,23 @@ def _labels(record: Mapping[str, Any]) -> Mapping[str, str]:
     return spec.get("Labels") or {}
 
 
-def _run_of(key: RunKey, records: Sequence[Mapping[str, Any]]) -> SwarmTask | None:
+def _run_of(tasks: Sequence[SwarmTask]) -> SwarmTask | None:
     """Which of a service's tasks is the run: the first that Swarm gave to a node, or one that runs."""
-    tasks = sorted(
-        (_task(key, record, replaced=len(records) > 1) for record in records),
-        key=lambda task: (not task.node_id, task.state != "running", task.created_at or 0.0, task.id),
-    )
     first = tasks[0]
+    if len(tasks) > 1:
+        first = replace(min(tasks, key=_order), replaced=True)
     return None if first.desired == "remove" and first.over else first
 
 
-def _task(key: RunKey, record: Mapping[str, Any], *, replaced: bool) -> SwarmTask:
+def _order(task: SwarmTask) -> tuple[object, ...]:
+    return (not task.node_id, task.state != "running", task.created_at or 0.0, task.id)
+
+
+def _task(record: Mapping[str, Any]) -> SwarmTask | None:
+    """Read one; None: it is no run's."""
+    key = key_of(_labels(record))
+    if key is None:
+        return None
     status, labels = record.get("Status") or {}, _labels(record)
     container = status.get("ContainerStatus") or {}
     code = container.get("ExitCode")
@@ -220,5 +255,5 @@ def _task(key: RunKey, record: Mapping[str, Any], *, replaced: bool) -> SwarmTas
             for port in (status.get("PortStatus") or {}).get("Ports") or ()
             if port.get("PublishedPort")
         ),
-        replaced=replaced,
+        replaced=False,
     )
