@@ -9,11 +9,11 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from minorch.contracts import Runtime, Store
+from minorch.contracts import Store
 from minorch.errors import UsageError
-from minorch.plugins import Registry, RuntimePlugin, SchedulerPlugin, StorePlugin, hookimpl
+from minorch.plugins import FleetPlugin, Registry, RuntimePlugin, SchedulerPlugin, StorePlugin, hookimpl
 from minorch.schedulers.bin_pack import BinPack
 from minorch.schedulers.epvm import EPVM
 from minorch.schedulers.least_loaded import LeastLoaded
@@ -25,8 +25,11 @@ from minorch.stores.memory import MemoryStore
 if TYPE_CHECKING:
     from minorch.runtimes.docker import DockerRuntime
     from minorch.runtimes.process import ProcessRuntime
+    from minorch.runtimes.swarm import Swarm
 
 __all__ = ["default_registry"]
+
+_T = TypeVar("_T")
 
 
 def default_registry(*, installed: bool = False) -> Registry:
@@ -63,19 +66,25 @@ def minorch_runtimes() -> Iterable[RuntimePlugin]:
 
 
 @hookimpl
+def minorch_fleets() -> Iterable[FleetPlugin]:
+    """Docker Swarm."""
+    yield FleetPlugin("swarm", _Late(_swarm), "the nodes of a Docker Swarm")
+
+
+@hookimpl
 def minorch_stores() -> Iterable[StorePlugin]:
     """Memory and SQLite."""
     yield StorePlugin("memory", MemoryStore, "as long as the process lives")
     yield StorePlugin("sqlite", _sqlite, "a file: sqlite:///absolute/path.db or sqlite:relative/path.db")
 
 
-class _Late:
+class _Late(Generic[_T]):
     """A class as a factory, imported when it is first asked for; it tells that class's options as its own."""
 
-    def __init__(self, find: Callable[[], Callable[..., Runtime]]) -> None:
+    def __init__(self, find: Callable[[], Callable[..., _T]]) -> None:
         self._find = find
 
-    def __call__(self, **options: Any) -> Runtime:
+    def __call__(self, **options: Any) -> _T:
         return self._find()(**options)
 
     @property
@@ -93,6 +102,12 @@ def _process() -> type[ProcessRuntime]:
     from minorch.runtimes.process import ProcessRuntime
 
     return ProcessRuntime
+
+
+def _swarm() -> type[Swarm]:
+    from minorch.runtimes.swarm import Swarm
+
+    return Swarm
 
 
 def _sqlite(path: str | None = None, *, url: str | None = None, busy_timeout_s: float = 5.0) -> Store:

@@ -28,6 +28,7 @@ ASIDE: dict[tuple[str, str], str] = {
     ("cluster", "builtins"): "a cluster offers the built-in plugins unless it is given a registry",
     ("simulation", "builtins"): "so does a simulation",
     ("plot", "simulation"): "plots show results of simulations",
+    ("runtimes.swarm", "runtimes.docker"): "a Swarm is made of Docker Engines, and asked through one of them",
     ("cluster", "drivers"): "a cluster is a manager, its workers and a driver wired together",
 }
 """Imports within one layer that are allowed all the same, and why."""

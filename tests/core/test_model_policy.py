@@ -134,10 +134,11 @@ def test_only_a_plain_absolute_path_is_mounted(path: str):
     [
         (
             {"kind": "Bind", "source": "/a"},
-            "$.kind: 'Bind' is none of volume, bind, tmpfs; did you mean \"bind\"?",
+            "$.kind: 'Bind' is none of volume, bind, tmpfs, secret, config; did you mean \"bind\"?",
         ),
         ({}, '$.source: a volume needs a name, e.g. source="data"'),
         ({"source": "/srv"}, '$.source: "/srv" is not a volume\'s name; a host path needs kind="bind"'),
+        ({"kind": "secret"}, '$.source: a secret needs a name, e.g. source="data"'),
         ({"source": "dâta"}, '$.source: "dâta" is not a volume\'s name'),
         ({"source": 5}, "$.source: expected text, got int"),
         ({"source": "x" * 129}, "$.source: expected 1 to 128 characters, got 129"),

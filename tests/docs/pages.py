@@ -1,7 +1,8 @@
 """Find the code blocks of a Markdown page, and run them.
 
 A page's Python blocks run top to bottom in one namespace, in one process of their own, in an empty directory.
-There is one way to keep a page from running: ``<!-- needs: docker -->``, where no Docker Engine answers.
+There are two ways to keep a page from running: ``<!-- needs: docker -->``, where no Docker Engine answers,
+and ``<!-- needs: swarm -->``, where there can be no Docker Swarm of the tests' own.
 
 A block below a line such as ``` `src/mine/plugin.py`: ``` is that file. Such a page is not run block by
 block but followed: see ``test_followed_pages.py``.
@@ -24,6 +25,7 @@ DIRECTIVE = re.compile(r"^\{(?P<name>[\w:-]+)\}\s*(?P<argument>.*)$")
 OPTION = re.compile(r"^\s*:[\w-]+:")
 FILE = re.compile(r"^`(?P<path>[\w./-]+)`:$")
 NEEDS_DOCKER = re.compile(r"^<!--\s*needs:\s*docker\s*-->\s*$", re.MULTILINE)
+NEEDS_SWARM = re.compile(r"^<!--\s*needs:\s*swarm\s*-->\s*$", re.MULTILINE)
 
 CODE_DIRECTIVES = {"code", "code-block", "sourcecode"}
 CELL_DIRECTIVES = {"code-cell"}
@@ -131,6 +133,11 @@ def steps(text: str) -> list[Block]:
 def needs_docker(text: str) -> bool:
     """Whether the page says that its code needs a Docker Engine."""
     return NEEDS_DOCKER.search(text) is not None
+
+
+def needs_swarm(text: str) -> bool:
+    """Whether the page says that its code needs a Docker Swarm."""
+    return NEEDS_SWARM.search(text) is not None
 
 
 # Cells are run as by a notebook, as far as a live view asks; its tests ask a real one.

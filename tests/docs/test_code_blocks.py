@@ -11,9 +11,11 @@ from tests.docs.pages import (
     PageError,
     json_blocks,
     needs_docker,
+    needs_swarm,
     python_blocks,
     run_page,
 )
+from tests.swarm.engine import swarm_engine as swarm_engine
 from tools import engine
 from tools.relay import Relay
 
@@ -30,7 +32,8 @@ def name(path: Path) -> str:
 
 
 def param(path: Path):
-    marks = [pytest.mark.engine] if needs_docker(path.read_text(encoding="utf-8")) else []
+    text = path.read_text(encoding="utf-8")
+    marks = [pytest.mark.engine] if needs_docker(text) or needs_swarm(text) else []
     return pytest.param(path, marks=marks, id=name(path))
 
 
@@ -44,6 +47,8 @@ def test_python_blocks_of_a_page_run(page: Path, request: pytest.FixtureRequest)
         with Relay(engine.socket_of(request.getfixturevalue("engine_url"))) as relay:
             done = run_page(page, DOCKER_HOST=relay.url)
         request.getfixturevalue("made").update(relay.made)
+    elif needs_swarm(text):
+        done = run_page(page, DOCKER_HOST=request.getfixturevalue("swarm_engine").url)
     else:
         done = run_page(page)
     assert done.returncode == 0, f"{name(page)}:\n{done.stdout}{done.stderr}"
@@ -160,9 +165,11 @@ def test_a_tag_that_hides_a_failure_is_an_error(tag: str):
     ("text", "needed"),
     [
         ("<!-- needs: docker -->\n# Page\n", True),
+        ("<!-- needs: swarm -->\n# Page\n", False),
         ("# Page\n\n<!--needs: docker-->\n", True),
         ("# Page\n\nSome pages say `<!-- needs: docker -->`.\n", False),
     ],
 )
 def test_a_page_says_that_it_needs_docker(text: str, needed: bool):
     assert needs_docker(text) is needed
+    assert needs_swarm(text.replace("docker", "swarm")) is (needed or "swarm" in text)

@@ -24,7 +24,7 @@ __all__ = ["HealthCheck", "Mount", "Port", "RestartMode", "RestartPolicy"]
 
 RestartMode = Literal["never", "on-failure", "always"]
 HealthKind = Literal["exec", "tcp", "http"]
-MountKind = Literal["volume", "bind", "tmpfs"]
+MountKind = Literal["volume", "bind", "tmpfs", "secret", "config"]
 Protocol = Literal["tcp", "udp"]
 
 _DAY_S: Final = 86_400.0
@@ -219,11 +219,12 @@ class Mount(_MountTarget, frozen=True, kw_only=True):
     """Storage inside the container at *target*.
 
     A ``volume`` is named storage kept by the engine, ``tmpfs`` is memory that goes with the
-    container, and ``bind`` shows a directory of the host, which the worker's policy must allow.
+    container, and ``bind`` shows a directory of the host, which the worker's policy must allow.  ``secret``
+    and ``config`` show one that a Docker Swarm keeps as a file, which can only be read.
     """
 
     source: str = ""
-    """The volume's name, or for ``bind`` the absolute path on the host."""
+    """The name of the volume, secret or config, or for ``bind`` the absolute path on the host."""
     kind: MountKind = "volume"
     read_only: bool = False
     size: int | str = 0
@@ -238,12 +239,13 @@ class Mount(_MountTarget, frozen=True, kw_only=True):
             if self.source:
                 raise SpecError("a tmpfs has no source", "$.source")
         elif not self.source:
-            raise SpecError('a volume needs a name, e.g. source="data"', "$.source")
+            raise SpecError(f'a {self.kind} needs a name, e.g. source="data"', "$.source")
         else:
             require_text(self.source, "$.source", most=128)
             if not _VOLUME.match(self.source):
                 raise SpecError(
-                    f'"{self.source[:40]}" is not a volume\'s name; a host path needs kind="bind"', "$.source"
+                    f'"{self.source[:40]}" is not a {self.kind}\'s name; a host path needs kind="bind"',
+                    "$.source",
                 )
         require_flag(self.read_only, "$.read_only")
         set_field(self, "size", parse_size(self.size, "$.size"))

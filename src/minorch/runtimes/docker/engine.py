@@ -19,7 +19,7 @@ from urllib.parse import SplitResult, urlsplit
 import msgspec
 
 from minorch.errors import EngineUnavailable, RuntimeFault, StartFailed, UsageError
-from minorch.runtimes.docker.faults import ConnectionBroke, Refused, failures, unreachable
+from minorch.runtimes.docker.faults import ConnectionBroke, NotReady, Refused, failures, unreachable
 from minorch.runtimes.docker.streams import Stream
 from minorch.runtimes.docker.tunnel import Tunnel
 
@@ -115,6 +115,7 @@ class Engine:
         *,
         body: object = None,
         timeout_s: float | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
         """Make one call and return the JSON object that it answers; an empty one for an empty answer.
 
@@ -122,7 +123,7 @@ class Engine:
             Refused: the engine answered with an error.
             EngineUnavailable: it did not answer; what was asked may have been done or not.
         """
-        answer = self._call(method, path, query, body, timeout_s)
+        answer = self._call(method, path, query, body, timeout_s, headers)
         return answer if isinstance(answer, dict) else {}
 
     def records(self, path: str, query: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -139,14 +140,20 @@ class Engine:
         return True
 
     def _call(
-        self, method: str, path: str, query: Mapping[str, str] | None, body: object, timeout_s: float | None
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        body: object,
+        timeout_s: float | None,
+        headers: Mapping[str, str] | None = None,
     ) -> object:
         try:
-            response = self._send(method, path, query, body, timeout_s)
+            response = self._send(method, path, query, body, timeout_s, headers)
         except ConnectionBroke:
             if method != "GET" or self._closed:
                 raise
-            response = self._send(method, path, query, body, timeout_s)
+            response = self._send(method, path, query, body, timeout_s, headers)
         if response.headers.get("Content-Type", "").startswith("application/json") and response.content:
             return self._decode(response)
         return None
@@ -163,12 +170,19 @@ class Engine:
         )
 
     def _send(
-        self, method: str, path: str, query: Mapping[str, str] | None, body: object, timeout_s: float | None
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        body: object,
+        timeout_s: float | None,
+        headers: Mapping[str, str] | None,
     ) -> Response:
         client = self._shared()
         timeout_s = timeout_s or self.timeout_s
         version = self._version or self._negotiate(client, timeout_s)
-        return self._request(client, method, f"{client.base_url}/v{version}{path}", query, body, timeout_s)
+        url = f"{client.base_url}/v{version}{path}"
+        return self._request(client, method, url, query, body, timeout_s, headers=headers)
 
     def _request(
         self,
@@ -203,9 +217,7 @@ class Engine:
             self._version = None  # another engine may answer next time
             raise self._unreachable(error) from None
         if response.status_code in _GATEWAY:
-            raise EngineUnavailable(
-                f"the Docker Engine at {self.url} is not ready ({response.status_code}): {text}"
-            )
+            raise NotReady(response.status_code, text, self.url)
         if response.status_code == 400 and _WANTS_TLS in text:
             raise EngineUnavailable(
                 f"the Docker Engine at {self.url} wants TLS: give a directory with ca.pem, "

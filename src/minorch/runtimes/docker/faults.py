@@ -18,7 +18,7 @@ from minorch.errors import EngineUnavailable, RuntimeFault, StartFailed
 from minorch.model import redact
 from minorch.states import Reason
 
-__all__ = ["ConnectionBroke", "Refused", "failures", "hide", "start_failure", "unreachable"]
+__all__ = ["ConnectionBroke", "NotReady", "Refused", "failures", "hide", "start_failure", "unreachable"]
 
 _MOST_TEXT: Final = 2000
 
@@ -72,6 +72,20 @@ _TLS: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
 
 class ConnectionBroke(EngineUnavailable):
     """A connection ended within a call; a kept one may have been stale, so asking again may help."""
+
+
+class NotReady(EngineUnavailable):
+    """What answered is something between us and the engine, or an engine that does not do such things now.
+
+    Attributes:
+        status: the HTTP status: 502, 503 or 504.
+        text: its own words.
+    """
+
+    def __init__(self, status: int, text: str, url: str) -> None:
+        self.status = status
+        self.text = text[:_MOST_TEXT]
+        super().__init__(f"the Docker Engine at {url} is not ready ({status}): {text}")
 
 
 class Refused(RuntimeFault):

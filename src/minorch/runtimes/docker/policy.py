@@ -52,8 +52,18 @@ class DockerPolicy(msgspec.Struct, frozen=True, kw_only=True):
                 )
 
 
-def check_policy(task: Task, policy: DockerPolicy, *, local: bool, engine_socket: str | None) -> None:
-    """Raise :class:`~minorch.errors.PolicyError` if *task* asks for what *policy* forbids."""
+def check_policy(
+    task: Task, policy: DockerPolicy, *, local: bool, engine_socket: str | None, swarm: bool = False
+) -> None:
+    """Raise :class:`~minorch.errors.PolicyError` if *task* asks for what *policy* forbids.
+
+    Args:
+        task: what is to run.
+        policy: the worker's.
+        local: whether the engine is on this machine, so that links can be resolved.
+        engine_socket: where that engine listens.
+        swarm: whether it is a Swarm's, which has secrets and configs.
+    """
     if "host" in task.networks and not policy.host_network:
         raise PolicyError(
             "the host's network is forbidden on this node; its worker would need "
@@ -62,6 +72,10 @@ def check_policy(task: Task, policy: DockerPolicy, *, local: bool, engine_socket
     for mount in task.mounts:
         if mount.kind == "bind":
             bind_source(mount, policy, local=local, engine_socket=engine_socket)
+        elif mount.kind in ("secret", "config") and not swarm:
+            raise PolicyError(
+                f"only a Docker Swarm keeps a {mount.kind} (at {mount.target}); an engine has none"
+            )
         elif (mount.kind == "volume" and not policy.volumes) or (mount.kind == "tmpfs" and not policy.tmpfs):
             raise PolicyError(f"{mount.kind} mounts are forbidden on this node (at {mount.target})")
     if task.security == "restricted" and task.user is not None:

@@ -28,7 +28,7 @@ from minorch.runtimes.docker.logs import demultiplex
 from minorch.runtimes.docker.measuring import belongs_to
 from minorch.runtimes.docker.status import published
 
-__all__ = ["probe"]
+__all__ = ["probe", "try_port"]
 
 _MOST_OUTPUT: Final = 500
 """Characters. None is cut in half, or a secret that ends there would not be recognised."""
@@ -56,6 +56,11 @@ def probe(engine: Engine, containers: Containers, key: RunKey, check: HealthChec
             False,
             f"port {check.port} cannot be reached from here: publish it with {_publish(engine, check.port)}",
         )
+    return try_port(address, check)
+
+
+def try_port(address: tuple[str, int], check: HealthCheck) -> Probe:
+    """Make a tcp or http check at *address*, which is where its port is reached from here."""
     deadline = time.monotonic() + check.timeout_s
     try:
         with socket.create_connection(address, timeout=check.timeout_s) as connection:

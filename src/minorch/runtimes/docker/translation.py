@@ -12,14 +12,23 @@ from minorch.resources import Resources, format_size
 from minorch.runtimes.docker.labels import labels_of
 from minorch.runtimes.docker.policy import DockerPolicy, bind_source, check_policy
 
-__all__ = ["Host", "create_body", "network_mode"]
+__all__ = [
+    "LOG",
+    "NOBODY",
+    "TMP_SIZE",
+    "Host",
+    "check_amounts",
+    "create_body",
+    "least_cpu_nanos",
+    "network_mode",
+]
 
 _LEAST_MEMORY: Final = 6 * 1024 * 1024
 _LEAST_CPU_MILLIS: Final = 10
-_TMP_SIZE: Final = 64 * 1024 * 1024
+TMP_SIZE: Final = 64 * 1024 * 1024
 _NETWORK: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]*\Z")
-_NOBODY: Final = "65534:65534"
-_LOG: Final = {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "3"}}
+NOBODY: Final = "65534:65534"
+LOG: Final = {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "3"}}
 
 
 class Host(NamedTuple):
@@ -42,7 +51,7 @@ def create_body(launch: Launch, policy: DockerPolicy, host: Host) -> dict[str, A
     if task.image is None:
         raise StartFailed(f'task "{launch.task_name}" has no image; a Docker runtime needs one')
     check_policy(task, policy, local=host.local, engine_socket=host.socket_path)
-    _check_amounts(task.resources, host.capacity)
+    check_amounts(task.resources, host.capacity)
     network = network_mode(task)
     body: dict[str, Any] = {
         "Image": task.image,
@@ -58,7 +67,7 @@ def create_body(launch: Launch, policy: DockerPolicy, host: Host) -> dict[str, A
     if task.entrypoint is not None:
         body["Entrypoint"] = list(task.entrypoint) or [""]  # [""] clears the image's, [] may not
     if task.user is not None or task.security == "restricted":
-        body["User"] = task.user or _NOBODY
+        body["User"] = task.user or NOBODY
     if task.workdir is not None:
         body["WorkingDir"] = task.workdir
     if network not in ("default", "none", "host"):
@@ -85,12 +94,12 @@ def _host_config(task: Task, policy: DockerPolicy, host: Host, network: str) -> 
     mounts = [_mount(mount, policy, host) for mount in task.mounts]
     if restricted and all(mount.target != "/tmp" for mount in task.mounts):
         mounts.append(
-            {"Type": "tmpfs", "Target": "/tmp", "TmpfsOptions": {"SizeBytes": _TMP_SIZE, "Mode": 0o1777}}
+            {"Type": "tmpfs", "Target": "/tmp", "TmpfsOptions": {"SizeBytes": TMP_SIZE, "Mode": 0o1777}}
         )
     config: dict[str, Any] = {
         "Init": True,  # as pid 1 most programs ignore SIGTERM
         "RestartPolicy": {"Name": "no"},  # restarts are the worker's
-        "LogConfig": _LOG,
+        "LogConfig": LOG,
         "Privileged": False,
         "SecurityOpt": ["no-new-privileges"],
         "CapDrop": ["ALL"] if restricted else ["NET_RAW", "MKNOD"],
@@ -102,13 +111,23 @@ def _host_config(task: Task, policy: DockerPolicy, host: Host, network: str) -> 
         "PortBindings": {_port(port): [_binding(port)] for port in task.ports},
     }
     if task.resources.cpu_millis:
-        config["NanoCpus"] = max(task.resources.cpu_millis, _LEAST_CPU_MILLIS) * 1_000_000
+        config["NanoCpus"] = least_cpu_nanos(task.resources)
     if task.resources.memory:
         config["Memory"] = config["MemorySwap"] = task.resources.memory  # equal: no swap
     return config
 
 
-def _check_amounts(asked: Resources, capacity: Resources | None) -> None:
+def least_cpu_nanos(asked: Resources) -> int:
+    """Return a limit of CPU as engines write it, and take it."""
+    return max(asked.cpu_millis, _LEAST_CPU_MILLIS) * 1_000_000
+
+
+def check_amounts(asked: Resources, capacity: Resources | None) -> None:
+    """Refuse limits that no engine takes, or that this machine cannot have.
+
+    Raises:
+        StartFailed: as said.
+    """
     if asked.memory and asked.memory < _LEAST_MEMORY:
         raise StartFailed(
             f"memory {format_size(asked.memory)} is too little: Docker needs at least "

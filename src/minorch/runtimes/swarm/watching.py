@@ -1,0 +1,131 @@
+"""Telling a worker that its runs changed: what one look at the Swarm shows against the one before."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+from minorch.contracts import Owner, RunStatus
+from minorch.errors import RuntimeFault
+from minorch.ids import RunKey
+from minorch.runtimes.swarm.polling import Poll
+from minorch.runtimes.swarm.snapshot import Snapshot, SwarmNode, SwarmTask
+from minorch.runtimes.swarm.status import ended_by_swarm, phase_of
+
+__all__ = ["SwarmWatch"]
+
+logger: Final = logging.getLogger("minorch.runtimes.swarm")
+_TICK_S: Final = 1.0
+_HELD_BACK_S: Final = 10.0
+"""That Swarm itself ended a run because its node is drained is told so much later, unless somebody has asked
+for its end meanwhile: so the manager, who hears of the drain too, takes it away, and nobody pays for it."""
+
+
+class SwarmWatch:
+    """A running subscription to one owner's runs. *notify* is never called twice at the same time.
+
+    Args:
+        poll: who looks.
+        owner: whose runs.
+        node_id: while this node does not answer, nothing is told.
+        notify: told of each change, and None when something may have been missed.
+        read: returns a task's status.
+        asked_to_end: whether somebody has asked for the end of a run.
+    """
+
+    def __init__(
+        self,
+        poll: Poll,
+        owner: Owner,
+        node_id: str,
+        notify: Callable[[RunStatus | None], None],
+        *,
+        read: Callable[[SwarmTask, SwarmNode | None], RunStatus],
+        asked_to_end: Callable[[RunKey], bool],
+    ) -> None:
+        self._poll = poll
+        self._owner = owner
+        self._node_id = node_id
+        self._notify = notify
+        self._read = read
+        self._asked_to_end = asked_to_end
+        self._closed = threading.Event()
+        self._seen: dict[RunKey, tuple[object, ...]] = {}
+        self._held_back: dict[RunKey, float] = {}
+        poll.watched()
+        self._thread = threading.Thread(
+            target=self._listen, name=f"minorch-swarm-watch-{owner.node}", daemon=True
+        )
+        self._thread.start()
+
+    def close(self) -> None:
+        """End it and its thread. Closing twice is fine, and so is closing from within *notify*."""
+        if not self._closed.is_set():
+            self._closed.set()
+            self._poll.unwatched()
+        if self._thread is not threading.current_thread():
+            self._thread.join(timeout=2.0)
+
+    def _listen(self) -> None:
+        number, missed = -1, True
+        while not self._closed.is_set():
+            before = number
+            number, snapshot, error = self._poll.wait_round(number, _TICK_S)
+            if self._closed.is_set() or snapshot is None or number == before:
+                continue
+            node = snapshot.nodes.get(self._node_id)
+            if error is not None or node is None or not node.answers:
+                missed = True
+                continue
+            try:
+                changed = self._changes(snapshot, tell=not missed)
+                if missed:
+                    missed = False
+                    self._tell(None)  # only now: what changes from here on is seen
+                for task in changed:
+                    self._tell(None if task is None else self._read(task, node))
+            except RuntimeFault as problem:
+                logger.debug("a change at %s cannot be told: %s", self._owner.node, problem)
+                missed = True
+            except Exception:
+                logger.exception("watching %s failed; trying again", self._owner.node)
+                missed = True
+
+    def _changes(self, snapshot: Snapshot, *, tell: bool) -> list[SwarmTask | None]:
+        """What is new since the look before; None in it: a run is gone."""
+        mine = {key: task for key, task in snapshot.tasks.items() if task.owner == self._owner}
+        changed: list[SwarmTask | None] = []
+        if tell and self._seen.keys() - mine.keys():
+            changed.append(None)
+        seen: dict[RunKey, tuple[object, ...]] = {}
+        for key, task in mine.items():
+            before = self._seen.get(key)
+            if tell and self._is_held_back(task, snapshot):
+                seen[key] = before or ()
+                continue
+            seen[key] = (phase_of(task), task.container_id, task.ports)
+            if tell and seen[key] != before and seen[key][0] != "created":
+                changed.append(task)
+        self._seen = seen
+        self._held_back = {key: at for key, at in self._held_back.items() if key in mine}
+        return changed
+
+    def _is_held_back(self, task: SwarmTask, snapshot: Snapshot) -> bool:
+        node = snapshot.nodes.get(task.node_id)
+        if node is None or node.availability != "drain" or not ended_by_swarm(task):
+            return False
+        if self._asked_to_end(task.key):
+            return False
+        since = self._held_back.setdefault(task.key, time.monotonic())
+        return time.monotonic() - since < _HELD_BACK_S
+
+    def _tell(self, status: RunStatus | None) -> None:
+        if self._closed.is_set():
+            return
+        try:
+            self._notify(status)
+        except Exception:
+            logger.exception("the callback of a watch failed")

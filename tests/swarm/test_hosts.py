@@ -1,0 +1,165 @@
+"""A cluster on a real Swarm of four hosts: who decides where tasks run, and what is left when hosts go.
+
+What containers wrote down themselves is held against what is reported.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+import minorch as mo
+from tests.hosts.host import Shape
+from tests.hosts.hosts import Hosts
+from tests.swarm.stage import Stage, make_swarm, wait_ready
+
+GPU, OTHER, WORKER = 1, 2, 3
+"""The host with generic resources, another manager, and the only one that is no manager."""
+
+
+@pytest.fixture(scope="module")
+def four_hosts(hosts_possible: None) -> Iterator[Hosts]:
+    shapes = [Shape(), Shape(generic={"gpu": 2}), Shape(), Shape()]
+    with Hosts(shapes, tls=True) as hosts:
+        make_swarm(hosts)
+        yield hosts
+
+
+@pytest.fixture
+def stage(four_hosts: Hosts) -> Iterator[Stage]:
+    wait_ready(four_hosts)
+    with Stage(four_hosts) as stage:
+        yield stage
+
+
+def test_each_task_runs_on_the_node_that_minorch_chose(stage: Stage) -> None:
+    service = stage.service(8)
+    batch = stage.batch(60)
+    fast = stage.cluster.submit(stage.task("fast", "say end=0", resources=mo.Resources(cpu=0.05, gpu=1)))
+    assert batch.wait(timeout=120) is mo.JobState.COMPLETED
+    fast.result(timeout=60)
+    service.wait_ready(timeout=60)
+    chosen = {task.name: task.attempts[-1].node for task in stage.infos(service, batch, fast)}
+    assert stage.placed(service, batch, fast) == chosen
+    assert chosen["fast"] == stage.hosts[GPU].name
+    spread = Counter(node for name, node in chosen.items() if name != "fast")
+    assert stage.hosts[GPU].name not in spread, "the plugin keeps the node with GPUs free"
+    assert len(spread) == 3
+    assert max(spread.values()) - min(spread.values()) <= 9
+    assert stage.verdict(batch, service, fast).faults == []
+
+
+def test_a_drained_node_is_left_and_nobody_pays_for_it(stage: Stage) -> None:
+    service = stage.service(8)
+    service.wait_ready(timeout=60)
+    batch = stage.batch(30, seconds=1.5)
+    stage.until(
+        lambda: any(one.state is mo.TaskState.RUNNING for one in stage.infos(batch)), "the batch runs"
+    )
+    stage.availability(OTHER, "drain")
+    stage.until(lambda: stage.whole(service, without=[OTHER]), "a drained node is left")
+    assert batch.wait(timeout=120) is mo.JobState.COMPLETED
+    assert stage.reasons(service, batch) <= {"stopped", "exited"}
+    stage.availability(OTHER, "active")
+    name = stage.hosts[OTHER].name
+    stage.until(
+        lambda: any(one.name == name and not one.cordoned for one in stage.cluster.nodes), "it is open again"
+    )
+    again = stage.batch(12)
+    assert again.wait(timeout=120) is mo.JobState.COMPLETED
+    assert stage.hosts[OTHER].name in {task.attempts[-1].node for task in stage.infos(again)}
+    verdict = stage.verdict(service, batch, again, unseen=True)
+    assert verdict.faults == []
+    assert len(verdict.again) <= 3, "what ends by itself just when it is stopped is made again"
+
+
+def test_a_node_that_loses_power_is_lost_and_returns(stage: Stage) -> None:
+    service = stage.service(8)
+    service.wait_ready(timeout=60)
+    batch = stage.batch(40, seconds=1.0)
+    stage.until(
+        lambda: any(one.state is mo.TaskState.RUNNING for one in stage.infos(batch)), "the batch runs"
+    )
+    stage.hosts[WORKER].power_off()
+    stage.until(lambda: stage.whole(service, without=[WORKER]), "the tasks of a dead node run elsewhere")
+    assert batch.wait(timeout=120) is mo.JobState.COMPLETED
+    assert stage.reasons(service, batch) <= {"exited", "node_lost"}
+    began = time.monotonic()
+    stage.hosts[WORKER].power_on()
+    name = stage.hosts[WORKER].name
+    stage.until(lambda: stage.is_ready(name), "it is back", began=began)
+    verdict = stage.verdict(service, batch)
+    assert (verdict.lost, verdict.doubled) == ([], [])
+
+
+def test_what_runs_on_a_node_that_was_cut_off_ends_when_it_returns(stage: Stage) -> None:
+    service = stage.service(6)
+    service.wait_ready(timeout=60)
+    name = stage.hosts[WORKER].name
+    before = {task.id for task in stage.infos(service) if task.attempts[-1].node == name}
+    assert before
+    stage.hosts[WORKER].cut()
+    stage.until(
+        lambda: stage.whole(service, without=[WORKER]), "the tasks of a node that was cut off run elsewhere"
+    )
+    stage.hosts[WORKER].mend()
+
+    def alone() -> bool:
+        """Whether nothing runs there that is placed elsewhere."""
+        with contextlib.closing(stage.hosts[WORKER].client()) as client:
+            labels = [container["Labels"] for container in client.api.containers()]
+        return not before & {one.get("minorch.task-id") for one in labels}
+
+    stage.until(alone, "the old ones are ended on the node that returned", 40)
+    verdict = stage.verdict(service)
+    assert (verdict.lost, verdict.doubled) == ([], [])
+    assert len(verdict.given_up) >= len(before), "they ran side by side, as nobody can tell a dead cable"
+
+
+def test_a_leader_that_is_cut_off_from_its_peers_is_not_believed(stage: Stage) -> None:
+    service = stage.service(4)
+    service.wait_ready(timeout=60)
+    leader = stage.leader()
+    others = [host for host in stage.hosts if host.index != leader]
+    stage.hosts[leader].cut(*others)
+    try:
+        stage.until(
+            lambda: (
+                stage.swarm.link.managers.present.address != stage.hosts[leader].address
+                and stage.whole(service, without=[leader])
+            ),
+            "a cut-off leader's tasks run elsewhere",
+        )
+        job = stage.batch(6)
+        assert job.wait(timeout=90) is mo.JobState.COMPLETED
+    finally:
+        stage.hosts[leader].mend()
+    name = stage.hosts[leader].name
+    stage.until(lambda: stage.is_ready(name), "it is back")
+    verdict = stage.verdict(service, job)
+    assert (verdict.lost, verdict.doubled) == ([], [])
+
+
+def test_with_one_manager_of_three_lost_work_goes_on(stage: Stage) -> None:
+    service = stage.service(8)
+    service.wait_ready(timeout=60)
+    leader = stage.leader()
+    stage.hosts[leader].power_off()
+    batch = stage.batch(20)
+    stage.until(
+        lambda: any(task.state is mo.TaskState.COMPLETED for task in stage.infos(batch)),
+        "new tasks complete without the lost manager",
+    )
+    stage.until(lambda: stage.whole(service, without=[leader]), "the tasks of the lost manager run elsewhere")
+    assert batch.wait(timeout=120) is mo.JobState.COMPLETED
+    assert stage.reasons(service, batch) <= {"exited", "node_lost"}
+    verdict = stage.verdict(service, batch)
+    assert (verdict.lost, verdict.doubled) == ([], [])
+    began = time.monotonic()
+    stage.hosts[leader].power_on()
+    name = stage.hosts[leader].name
+    stage.until(lambda: stage.is_ready(name), "it is back", began=began)
