@@ -1,8 +1,8 @@
 """Three stages on which the same scenarios are played: threads, an event loop, and virtual time.
 
 Each has a manager, workers with a pretended runtime each, a store that can be made to fail, and a network
-that does to messages what the scenario says.  Tasks do what the first word of their command says: ``exit N`` or
-``sleep``.
+that does to messages what the scenario says.  The first word of a task's command says what it does:
+``exit N`` or ``sleep``.
 """
 
 from __future__ import annotations
