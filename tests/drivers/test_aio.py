@@ -530,7 +530,7 @@ def test_a_start_that_is_cancelled_leaves_nothing_behind():
     run(main())
 
 
-def test_a_close_that_is_cancelled_goes_on():
+def test_who_is_cancelled_while_it_closes_goes_on_when_nobody_uses_the_store_any_more():
     async def main() -> None:
         store = Held()
         driver = manager(store)
@@ -538,14 +538,34 @@ def test_a_close_that_is_cancelled_goes_on():
         store.go_on.clear()
         change = asyncio.create_task(driver.call(submit()))
         await until(store.held.is_set)
-        closing = asyncio.create_task(driver.close())
+        closing = [asyncio.create_task(driver.close()) for _ in range(2)]
         await asyncio.sleep(0.02)
-        closing.cancel()
-        await asyncio.wait([closing])
+        for _ in range(3):
+            closing[0].cancel()
+            await asyncio.sleep(0.02)
+        assert not closing[0].done()
         store.go_on.set()
         await change
-        await driver.close()
+        await asyncio.wait(closing)
         assert "minorch-manager" not in threads()
+        assert [one.cancelled() for one in closing] == [True, False]
+
+    run(main())
+
+
+def test_a_close_of_a_store_that_hangs_is_bounded():
+    async def main() -> None:
+        store = Held()
+        driver = manager(store)
+        await driver.start()
+        store.go_on.clear()
+        change = asyncio.create_task(driver.call(submit()))
+        await until(store.held.is_set)
+        began = time.monotonic()
+        await driver.close(timeout_s=0.2)
+        assert 0.2 <= time.monotonic() - began < 5.0
+        store.go_on.set()
+        await change  # it was made all the same
 
     run(main())
 

@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 from minorch.drivers.pool import DaemonPool
 from minorch.errors import ClusterClosed, UsageError
 
-__all__ = ["Bridge"]
+__all__ = ["Bridge", "uncancelled"]
 
 _T = TypeVar("_T")
 _MOST_WAITING: Final = 1_000
@@ -110,10 +110,13 @@ class Bridge:
         self._pool.submit(call)
 
     async def apart(self, call: Callable[[], None]) -> None:
-        """Have *call* called in a thread of its own, which waits for nothing else, and wait for it."""
+        """Have *call* called in a thread of its own, which waits for nothing else, and wait for it.
+
+        The wait cannot be cancelled: *call* has a bound of its own.
+        """
         done: Future[None] = Future()
         threading.Thread(target=_run, args=(call, done), name=f"{self._name}-end", daemon=True).start()
-        await self.answer_of(done)
+        await uncancelled(self.answer_of(done))
 
     def close(self) -> None:
         """Let the thread end, and tell those who wait for it that it did. What it does now goes on."""
@@ -124,6 +127,18 @@ class Bridge:
         for answer in waiting.values():
             if not answer.done():
                 answer.set_exception(ClusterClosed("the cluster is closed"))
+
+
+async def uncancelled(future: asyncio.Future[None]) -> None:
+    """Wait for something that has a bound, and only then be cancelled."""
+    cancelled: asyncio.CancelledError | None = None
+    while not future.done():
+        try:
+            await asyncio.wait([future])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
 
 
 def _run(call: Callable[[], _T], done: Future[_T]) -> None:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from minorch.drivers.aio.bridge import Bridge
+from minorch.drivers.aio.bridge import Bridge, uncancelled
 from minorch.drivers.aio.carrier import Carrier
 from minorch.messages import Assign, Report
 
@@ -33,6 +33,8 @@ class Keeper:
         self._close = close
         self._patience_s = _PATIENCE_S
         self._task: asyncio.Task[None] | None = None
+        self._asked = False
+        """Whether it was told to end."""
 
     async def start(self, begin: Callable[[], None]) -> None:
         """Have the thread begin, by *begin*, which may block and raise."""
@@ -48,18 +50,24 @@ class Keeper:
             raise
 
     async def close(self, timeout_s: float) -> None:
-        """End it all in order: the last turn, then what is being sent. It goes on if this is cancelled."""
+        """End it all in order: the last turn, then what is being sent. Who is cancelled meanwhile waits.
+
+        Else they would go on to close a store that is being written.
+        """
         if self._task is None:  # it never began
             self.end()
             return
-        self._patience_s = timeout_s
-        self._task.cancel()
-        await asyncio.wait([self._task])
+        if not self._asked:
+            self._asked = True
+            self._patience_s = timeout_s
+            self._task.cancel()
+        await uncancelled(self._task)
 
     async def _live(self) -> None:
         try:
             await self._bridge.loop.create_future()
         except asyncio.CancelledError:  # by close(), or by a loop that ends everything
+            self._asked = True
             await self._bridge.apart(lambda: self._close(self._patience_s))
             await self._carrier.close(self._patience_s)
         finally:
