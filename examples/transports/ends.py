@@ -1,8 +1,8 @@
 """The two ends that every transport here joins: a worker, and a manager that takes commands on its input.
 
-A command is a line of JSON: {"submit": {...a job...}}, {"job": NAME}, {"stop": NAME} or {"nodes": true}.  The
-manager prints an answer to each, and ends with its input.  Its jobs are in a SQLite file: one that was killed
-and is started again on the same file goes on.
+A command is a line of JSON: {"submit": {...a job...}}, {"job": NAME}, {"stop": NAME}, {"release": NAME} or
+{"nodes": true}.  The manager prints an answer to each, and ends with its input.  Its jobs are in a SQLite
+file: one that was killed and is started again on the same file goes on.
 
 MINORCH_LOSE=0.1 in the environment of either end loses a tenth of what it sends, to show that this costs time
 and nothing else.
@@ -93,6 +93,10 @@ async def carry_out(driver: AsyncManagerDriver, command: object) -> dict[str, An
             job_id = (await driver.ask(lambda core, now: core.job(name))).id
             await driver.call(lambda core, now: core.stop(job_id, now))
             return {}
+        case {"release": str(name)}:  # what is over: its containers and logs may go
+            job_id = (await driver.ask(lambda core, now: core.job(name))).id
+            await driver.call(lambda core, now: core.release(job_id, now))
+            return {}
         case {"job": str(name)}:
             info = await driver.ask(lambda core, now: core.job(name))
             tasks = {
@@ -103,4 +107,6 @@ async def carry_out(driver: AsyncManagerDriver, command: object) -> dict[str, An
         case {"nodes": _}:
             nodes = await driver.ask(lambda core, now: core.nodes())
             return {node.name: "ready" if node.ready else "not ready" for node in nodes}
-    raise ValueError('say {"submit": {...}}, {"stop": NAME}, {"job": NAME} or {"nodes": true}')
+    raise ValueError(
+        'say {"submit": {...}}, {"job": NAME}, {"stop": NAME}, {"release": NAME} or {"nodes": true}'
+    )

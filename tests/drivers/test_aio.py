@@ -516,16 +516,21 @@ def test_a_store_that_fails_at_the_start_leaves_nothing_behind():
     run(main())
 
 
-def test_a_start_that_is_cancelled_leaves_nothing_behind():
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_start_that_is_cancelled_leaves_nothing_behind(fails: bool):
     async def main() -> None:
         store = Held()
         store.go_on.clear()
         start = asyncio.create_task(manager(store).start())
         await until(store.held.is_set)
         start.cancel()
+        await asyncio.sleep(0.05)
+        assert not start.done(), "the store is being written"
+        if fails:
+            store.error = FULL
+        store.go_on.set()
         await asyncio.wait([start])
         assert start.cancelled()
-        store.go_on.set()
 
     run(main())
 

@@ -40,13 +40,23 @@ class Keeper:
         """Have the thread begin, by *begin*, which may block and raise."""
         self._bridge.open()
         try:
-            await self._bridge.aside(begin)
+            await self._begin(begin)
             self._task = asyncio.create_task(self._live())
             await asyncio.sleep(0)  # it has begun to wait: what is cancelled before that does nothing at all
         except BaseException:
             if self._task is not None:
                 self._task.cancel()
             self.end()
+            raise
+
+    async def _begin(self, begin: Callable[[], None]) -> None:
+        beginning = asyncio.ensure_future(self._bridge.aside(begin))
+        try:
+            await asyncio.shield(beginning)
+        except asyncio.CancelledError:
+            await asyncio.wait([beginning], timeout=_PATIENCE_S)  # as in close()
+            if not beginning.cancel():
+                beginning.exception()  # which nobody is told any more
             raise
 
     async def close(self, timeout_s: float) -> None:
