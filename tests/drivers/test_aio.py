@@ -16,7 +16,7 @@ import pytest
 import minorch as mo
 from minorch.contracts import Change
 from minorch.drivers import RuntimeHands, WorkerDriver
-from minorch.drivers.aio import AsyncManagerDriver, AsyncWorkerDriver, bridge
+from minorch.drivers.aio import AsyncManagerDriver, AsyncWorkerDriver, bridge, manager_driver
 from minorch.manager import Manager
 from minorch.stores.memory import MemoryStore
 from tests.cluster.fakes import FULL, FakeRuntime, FlakyStore
@@ -378,6 +378,45 @@ def test_events_are_told_on_the_loop_in_order_once_they_are_durable():
             await change
             await until(lambda: "job_submitted" in {event.kind for event in told})
         assert [event.number for event in told] == list(range(1, len(told) + 1))
+
+    run(main())
+
+
+def test_of_events_that_a_busy_loop_does_not_take_the_latest_are_kept(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(manager_driver, "_MOST_EVENTS", 5)
+
+    async def main() -> None:
+        told: list[mo.Event] = []
+        async with manager(on_events=told.extend) as driver:
+            await until(lambda: told)
+            calls = [driver._driver.hand_over(submit(f"job-{number}")) for number in range(20)]
+            for call in calls:
+                call.result(SECONDS)  # which holds up the loop
+            await until(lambda: len(told) > 1)
+            latest = (await driver.ask(lambda core, now: core.events()))[-5:]
+        assert told[-5:] == list(latest)
+        assert len(told) <= 1 + 5
+
+    run(main())
+
+
+def test_a_busy_loop_is_woken_once_however_much_happens(monkeypatch: pytest.MonkeyPatch):
+    async def main() -> None:
+        async with manager() as driver:
+            job_id = await driver.call(submit())
+            waiter = asyncio.create_task(driver.wait_over(job_id))
+            await until(lambda: driver._driver._callbacks)
+            rung: list[object] = []
+            into_loop = driver._bridge.into_loop
+            monkeypatch.setattr(
+                driver._bridge, "into_loop", lambda call: rung.append(call) or into_loop(call)
+            )
+            (wake,) = driver._driver._callbacks[job_id]
+            for _ in range(1000):
+                wake()
+            assert len(rung) == 1
+            await driver.call(lambda core, now: core.stop(job_id, now))
+            await waiter
 
     run(main())
 

@@ -243,9 +243,18 @@ class AsyncManagerDriver:
     ) -> None:
         """Look whether something is over, again each time something of it changed."""
         changed, ends = asyncio.Event(), list[Callable[[], None]]()
+        rings = False
 
         def wake() -> None:
-            self._bridge.into_loop(changed.set)
+            nonlocal rings
+            if not rings:  # once is enough, however much happens before the loop comes round
+                rings = True
+                self._bridge.into_loop(ring)
+
+        def ring() -> None:
+            nonlocal rings
+            rings = False
+            changed.set()
 
         def begin() -> None:
             ends.append(subscribe(wake))
