@@ -19,7 +19,6 @@ import msgspec
 from minorch.contracts import Store
 from minorch.drivers.clock import SteadyClock, new_id
 from minorch.errors import ClusterClosed, MessageError, NotFound, StoreError, UsageError
-from minorch.ids import check_id
 from minorch.manager import Manager, ManagerConfig, Step
 from minorch.messages import Assign, Report
 from minorch.scheduling import CustomFilter, Scheduler
@@ -59,11 +58,11 @@ class ManagerDriver:
         send: called in the manager's thread with each message, which names its worker; it may lose any.
         on_events: called in the manager's thread with what happened, once it is durable.
         config: waits and bounds.
+        cluster_id: the identity of a new cluster, for workers that are told it beforehand: 32 hexadecimal
+            digits. None: one is made. A store's own wins.
         clock: seconds since 1970, never going back.
         seed: makes the scheduler's random choices repeatable; None: they are not.
         filters: filters of one's own, by name, beside the built-in ones.
-        cluster_id: the identity of a new cluster, for workers that are told it beforehand: 32 hexadecimal
-            digits. None: one is made. A store's own wins.
 
     Raises:
         StoreError: the store cannot be read.
@@ -77,10 +76,10 @@ class ManagerDriver:
         send: Callable[[Assign], None],
         on_events: Callable[[Sequence[Event]], None] | None = None,
         config: ManagerConfig | None = None,
+        cluster_id: str | None = None,
         clock: Callable[[], float] | None = None,
         seed: int | None = None,
         filters: Mapping[str, CustomFilter] | None = None,
-        cluster_id: str | None = None,
     ) -> None:
         self._clock = clock or SteadyClock()
         self._store = store
@@ -92,7 +91,7 @@ class ManagerDriver:
             random=random.Random(seed),
             now=self._clock(),
             rows=store.load(),
-            cluster_id=None if cluster_id is None else check_id(cluster_id, "cluster"),
+            cluster_id=cluster_id,
             config=config,
             filters=filters,
             stopwatch=time.perf_counter,

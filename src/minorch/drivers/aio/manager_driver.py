@@ -44,11 +44,11 @@ class AsyncManagerDriver:
         on_events: called on the loop with what happened, once it is durable. If the loop does not come round
             for so long that 10,000 events wait, the oldest are left out: their numbers show that.
         config: waits and bounds.
+        cluster_id: the identity of a new cluster, for workers that are told it beforehand: 32 hexadecimal
+            digits. None: one is made. A store's own wins.
         clock: seconds since 1970, never going back; called from several threads.
         seed: makes the scheduler's random choices repeatable; None: they are not.
         filters: filters of one's own, by name, beside the built-in ones.
-        cluster_id: the identity of a new cluster, for workers that are told it beforehand: 32 hexadecimal
-            digits. None: one is made. A store's own wins.
         send_timeout_s: a send that takes longer is cancelled, and its message lost.
 
     Raises:
@@ -63,10 +63,10 @@ class AsyncManagerDriver:
         send: Callable[[Assign], Awaitable[None] | None],
         on_events: Callable[[Sequence[Event]], None] | None = None,
         config: ManagerConfig | None = None,
+        cluster_id: str | None = None,
         clock: Callable[[], float] | None = None,
         seed: int | None = None,
         filters: Mapping[str, CustomFilter] | None = None,
-        cluster_id: str | None = None,
         send_timeout_s: float = 30.0,
     ) -> None:
         self._bridge = Bridge("minorch-questions")
@@ -80,10 +80,10 @@ class AsyncManagerDriver:
             send=self._post,
             on_events=None if on_events is None else self._note,
             config=config,
+            cluster_id=cluster_id,
             clock=clock,
             seed=seed,
             filters=filters,
-            cluster_id=cluster_id,
         )
         self._keeper = Keeper(self._bridge, self._carrier, self._driver.close)
 
