@@ -267,8 +267,10 @@ class Pipe(Members):
 
     def close(self) -> None:
         super().close()
-        for name in self.pids:  # they end by themselves when the manager is gone
-            pid = int(self.pids[name].read_text())
+        for name, file in self.pids.items():  # they end by themselves when the manager is gone
+            if not file.exists():
+                continue
+            pid = int(file.read_text())
             self.until(f"the end of worker {name}", lambda: not Path(f"/proc/{pid}").exists())  # noqa: B023
 
 
