@@ -39,7 +39,7 @@ nitpicky = True
 nitpick_ignore_regex = [
     (
         r"py:.*",
-        r"(typing|typing_extensions|types|collections|abc|random|asyncio|enum|datetime|decimal)(\..*)?",
+        r"(typing|typing_extensions|types|collections|concurrent|abc|random|asyncio|enum|datetime|decimal)(\..*)?",
     ),
     (r"py:.*", r"(pluggy|msgspec|docker|psutil|pathlib|os|pandas|matplotlib)(\..*)?"),
     # What is returned by a function whose text says what that is good for.

@@ -9,6 +9,7 @@ import queue
 import random
 import threading
 import time
+import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import TypeVar
@@ -57,6 +58,8 @@ class ManagerDriver:
         send: called in the manager's thread with each message, which names its worker; it may lose any.
         on_events: called in the manager's thread with what happened, once it is durable.
         config: waits and bounds.
+        cluster_id: the identity of a new cluster, for workers that are told it beforehand: 32 hexadecimal
+            digits. None: one is made. A store's own wins.
         clock: seconds since 1970, never going back.
         seed: makes the scheduler's random choices repeatable; None: they are not.
         filters: filters of one's own, by name, beside the built-in ones.
@@ -73,6 +76,7 @@ class ManagerDriver:
         send: Callable[[Assign], None],
         on_events: Callable[[Sequence[Event]], None] | None = None,
         config: ManagerConfig | None = None,
+        cluster_id: str | None = None,
         clock: Callable[[], float] | None = None,
         seed: int | None = None,
         filters: Mapping[str, CustomFilter] | None = None,
@@ -87,6 +91,7 @@ class ManagerDriver:
             random=random.Random(seed),
             now=self._clock(),
             rows=store.load(),
+            cluster_id=cluster_id,
             config=config,
             filters=filters,
             stopwatch=time.perf_counter,
@@ -169,21 +174,38 @@ class ManagerDriver:
             ClusterClosed: the driver was closed.
             StoreError: the store cannot be written; nothing new is accepted until it can.
         """
+        future = self.hand_over(change)
+        try:
+            return future.result(timeout_s)
+        except TimeoutError:
+            raise self.overdue(timeout_s) from None
+
+    def hand_over(self, change: Callable[[Manager, float], _T]) -> Future[_T]:
+        """Have *change* applied as :meth:`call` does, and return at once; the future has its result.
+
+        It is done whether or not anybody waits for that. The future must not be cancelled.
+
+        Raises:
+            ClusterClosed: the driver was closed.
+            StoreError: too many changes wait already.
+        """
         self.refuse_own_thread("change the cluster")
-        future: Future[object] = Future()
+        future: Future[_T] = Future()
         with self._door:
             if self._closed or self._ended:
                 raise self._gone()
             if self._inbox.qsize() >= _MOST_CALLS:
                 raise StoreError(f"{_MOST_CALLS:,} changes wait already; the store does not keep up")
-            self._inbox.put((lambda: change(self.manager, self._clock()), future))
-        try:
-            return future.result(timeout_s)  # type: ignore[return-value]  # it is what change returned
-        except TimeoutError:
-            raise StoreError(
-                f"the store did not take the change within {timeout_s:g} s; it may still do so "
-                f"({self._fault or 'it did not answer'})"
-            ) from None
+            call = (lambda: change(self.manager, self._clock()), future)
+            self._inbox.put(typing.cast("_Call", call))  # it gets what change returns, and nothing else
+        return future
+
+    def overdue(self, timeout_s: float | None) -> StoreError:
+        """What those are told who have waited for a change for so long."""
+        return StoreError(
+            f"the store did not take the change within {timeout_s:g} s; it may still do so "
+            f"({self._fault or 'it did not answer'})"
+        )
 
     def post(self, call: Callable[[], None]) -> None:
         """Have *call* called in the manager's thread soon, if it still takes turns; returns at once.

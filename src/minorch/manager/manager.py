@@ -14,6 +14,7 @@ import msgspec
 
 from minorch.contracts import Change
 from minorch.errors import MessageError, NotFound, UsageError, did_you_mean
+from minorch.ids import check_id
 from minorch.manager import lifecycle
 from minorch.manager.answers import Answers, check_count, check_feasible
 from minorch.manager.config import ManagerConfig
@@ -77,6 +78,7 @@ class Manager:
         durable: whether anything of it is to be read again; if not, its steps have no changes to write.
 
     Raises:
+        SpecError: *cluster_id* is not 32 hexadecimal digits.
         StoreCorrupt: the rows cannot be what a manager wrote.
     """
 
@@ -98,7 +100,8 @@ class Manager:
         most, by_task = config.max_events, bool(filters)
         state = ClusterState.read(rows, most_events=most, now=now, by_task=by_task)
         if state is None:
-            meta = MetaRecord(cluster_id=cluster_id or ids(), epoch=0)
+            given = None if cluster_id is None else check_id(cluster_id, "cluster", "$.cluster_id")
+            meta = MetaRecord(cluster_id=given or ids(), epoch=0)
             state = ClusterState(meta, most_events=most, by_task=by_task)
         # An earlier manager may have given longer leases: a worker that did not hear of it counts on those.
         state.meta.lease_s = max(config.lease_s, state.meta.lease_s)

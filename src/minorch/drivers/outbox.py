@@ -1,0 +1,92 @@
+"""What waits to be sent: one message for each worker, whatever that costs the one before. No I/O.
+
+For transports that are slower than those who speak, or that hold a message until somebody fetches it.  A
+queue would grow; to drop all but the latest would lose the orders that the latest builds on, which costs
+seconds until the manager notices.  So the new one takes in the one that it builds on, and nothing is lost.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Generic, TypeVar
+
+import msgspec
+
+from minorch.messages import Assign, Message
+
+__all__ = ["Outbox", "fold"]
+
+_M = TypeVar("_M", bound=Message)
+
+
+class Outbox(Generic[_M]):
+    """Messages that wait, one for each worker at most. May be used from any thread.
+
+    >>> from minorch.drivers import Outbox
+    >>> from minorch.messages import Assign
+    >>> box = Outbox[Assign]()
+    >>> for revision in (1, 2):
+    ...     box.put(Assign(cluster_id="c", worker="a", epoch=1, revision=revision, base=revision - 1))
+    True
+    False
+    >>> both = box.take("a")
+    >>> both.base, both.revision
+    (0, 2)
+    >>> box.take("a") is None
+    True
+    """
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, _M] = {}
+        self._lock = threading.Lock()
+
+    def put(self, message: _M) -> bool:
+        """Have a message wait in place of what waits for its worker; whether nothing did."""
+        with self._lock:
+            older = self._waiting.get(message.worker)
+            self._waiting[message.worker] = message if older is None else fold(older, message)
+            return older is None
+
+    def take(self, worker: str) -> _M | None:
+        """Return what waits for a worker, which then waits no more; None: nothing does."""
+        with self._lock:
+            return self._waiting.pop(worker, None)
+
+    def clear(self) -> None:
+        """Have nothing wait any more: it is as if it were lost."""
+        with self._lock:
+            self._waiting.clear()
+
+
+def fold(older: _M, newer: _M) -> _M:
+    """Return one message that says what two of one worker say, one after the other.
+
+    A report says all that those before it did.  An order that changes what an order before it made is folded
+    into that.  Where they do not belong together, it is the newer one, as if the other were lost.
+
+    >>> from minorch.drivers.outbox import fold
+    >>> from minorch.messages import Assign
+    >>> orders = [Assign(cluster_id="c", worker="a", epoch=1, revision=r, base=r - 1) for r in (4, 5)]
+    >>> both = fold(*orders)
+    >>> both.base, both.revision
+    (3, 5)
+    """
+    if not isinstance(older, Assign) or not isinstance(newer, Assign):
+        return newer
+    same = (older.cluster_id, older.worker, older.epoch, older.incarnation) == (
+        newer.cluster_id,
+        newer.worker,
+        newer.epoch,
+        newer.incarnation,
+    )
+    if not same or newer.base != older.revision:  # as of one that is in full
+        return newer
+    entries = {(entry.task_id, entry.attempt): entry for entry in (*older.entries, *newer.entries)}
+    for released in newer.released:
+        entries.pop(released, None)
+    return msgspec.structs.replace(
+        newer,
+        base=older.base,
+        entries=tuple(entries.values()),
+        released=tuple(dict.fromkeys((*older.released, *newer.released))),
+    )

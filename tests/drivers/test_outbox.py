@@ -1,0 +1,190 @@
+"""One message for each worker waits; those that build on each other are folded, and none of them is lost."""
+
+from __future__ import annotations
+
+import random
+import threading
+
+import pytest
+from hypothesis import given, strategies as st
+
+from minorch.drivers import Outbox
+from minorch.drivers.outbox import fold
+from minorch.manager import ManagerConfig
+from minorch.messages import Assign, Assignment, Report
+from minorch.model import Job, Node, RestartPolicy, Task
+from minorch.states import AttemptState
+from minorch.worker import Listed, ListRuns, Worker
+from tests.stories.world import World, sleeper
+
+CLUSTER = "c" * 32
+
+
+def entry(number: int, attempt: int = 1, desired: str = "run") -> Assignment:
+    return Assignment(
+        task_id=f"{number:032x}",
+        attempt=attempt,
+        desired=desired,  # type: ignore[arg-type]
+        task=Task("t", command=["x"]) if desired == "run" else None,
+        restart=RestartPolicy.never() if desired == "run" else None,
+    )
+
+
+def order(revision: int, base: int | None, *entries: Assignment, **fields: object) -> Assign:
+    given: dict[str, object] = {"cluster_id": CLUSTER, "worker": "a", "epoch": 1, "incarnation": "one"}
+    return Assign(revision=revision, base=base, entries=entries, **(given | fields))  # type: ignore[arg-type]
+
+
+def worker() -> Worker:
+    """A worker that has heard what its runtime has: nothing."""
+    made = Worker(Node("a"), cluster_id=CLUSTER, incarnation="one", random=random.Random(1), now=0.0)
+    for action in made.settle(0.0).actions:
+        if isinstance(action, ListRuns):
+            made.observe(Listed(asked=action.asked, statuses=()), 0.0)
+    return made
+
+
+def after(*orders: Assign) -> tuple[int, int, dict[tuple[str, int], AttemptState]]:
+    """What a worker has and follows when it got these; its tasks are what it would start."""
+    made = worker()
+    for each in orders:
+        made.receive(each, 1.0)
+    report = made.settle(1.0).report
+    assert report is not None
+    having = {(seen.task_id, seen.attempt): seen.state for seen in report.observed}
+    return (report.epoch, report.revision, having)
+
+
+def test_an_order_is_folded_into_the_one_it_builds_on():
+    first, second = order(4, 3, entry(1), entry(2)), order(5, 4, entry(2, desired="stop"), entry(3), heard=7)
+    folded = fold(first, second)
+    assert (folded.base, folded.revision, folded.heard) == (3, 5, 7)
+    assert [(one.task_id[-1], one.desired) for one in folded.entries] == [
+        ("1", "run"),
+        ("2", "stop"),
+        ("3", "run"),
+    ]
+
+
+def test_what_is_released_meanwhile_is_not_ordered_any_more():
+    key = (entry(1).task_id, 1)
+    folded = fold(order(4, 3, entry(1)), order(5, 4, released=(key,)))
+    assert (folded.entries, folded.released) == ((), (key,))
+
+
+def test_one_in_full_takes_the_place_of_all():
+    full = order(9, None, entry(1))
+    assert fold(order(8, 7, entry(2)), full) is full
+    assert fold(full, order(10, 9, entry(2))).base is None
+
+
+def test_what_does_not_belong_together_is_not_folded():
+    older = order(4, 3, entry(1))
+    for fields in ({"epoch": 2}, {"incarnation": "two"}, {"cluster_id": "d" * 32}):
+        newer = order(5, 4, **fields)
+        assert fold(older, newer) is newer
+    gap = order(6, 5)
+    assert fold(older, gap) is gap
+
+
+@given(st.data())
+def test_a_worker_has_the_same_after_one_folded_order_as_after_all_of_them(data: st.DataObject):
+    orders, revision = [order(1, None, entry(1), entry(2))], 1
+    live, gone = {(1, 1), (2, 1)}, set[tuple[int, int]]()
+    for _ in range(data.draw(st.integers(1, 8))):
+        changes = []
+        for number in data.draw(st.sets(st.integers(1, 4))):
+            attempt = 1 + max((a for n, a in live | gone if n == number), default=0)
+            stop = [(n, a) for n, a in live if n == number]
+            if stop:
+                changes.append(entry(*stop[0], "stop"))
+            else:
+                changes.append(entry(number, attempt))
+                live.add((number, attempt))
+        released = {key for key in live if data.draw(st.integers(0, 3)) == 0}
+        live, gone = live - released, gone | released
+        ids = tuple((f"{n:032x}", a) for n, a in sorted(released))
+        orders.append(order(revision + 1, revision, *changes, released=ids))
+        revision += 1
+    folded = orders[0]
+    for each in orders[1:]:
+        folded = fold(folded, each)
+    ids = {(f"{number:032x}", attempt) for number, attempt in live}
+    (*told, having), (*folded_told, folded_having) = after(*orders), after(folded)
+    assert folded_told == told
+    assert set(folded_having) == ids, "what was released meanwhile is not begun at all"
+    assert set(having) >= ids
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_cluster_whose_orders_are_fetched_now_and_then_misses_none_of_them(seed: int):
+    dice, box = random.Random(seed), Outbox[Assign]()
+    world = World("a", "b", manager_config=ManagerConfig(resend_s=1e6, full_every_s=1e6, lease_s=1e6))
+    told_in_full = sum(message.base is None for message in world.sent)
+
+    def hold(message: Assign | Report) -> bool:
+        if isinstance(message, Assign):
+            box.put(message)
+        return isinstance(message, Assign)
+
+    world.lose = hold
+    jobs = []
+    for number in range(30):
+        jobs.append(world.submit(Job(f"job-{number}", [sleeper()], retries=1)))
+        if dice.random() < 0.3:
+            world.stop(job=dice.choice(jobs))
+        for machine in world.machines.values():
+            if dice.random() < 0.3 and (order := box.take(machine.node.name)) is not None:
+                world._deliver(order, machine)
+        world.pass_time(dice.uniform(0.0, 2.0))
+        for machine in world.machines.values():
+            for key in machine.live:
+                if dice.random() < 0.3:
+                    machine.exit(key, dice.choice((0, 0, 1)))
+        world.run()
+    for _ in range(100):
+        if all(world.job(job).state.terminal for job in jobs):
+            break
+        for machine in world.machines.values():
+            if (order := box.take(machine.node.name)) is not None:
+                world._deliver(order, machine)
+            for key in machine.live:
+                machine.exit(key, 0)
+        world.pass_time(1.0)
+    else:
+        pytest.fail("it does not come to an end")
+    assert sum(message.base is None for message in world.sent) == told_in_full, "nothing was told twice"
+
+
+def test_a_report_says_all_that_those_before_it_did():
+    reports = [
+        Report(cluster_id=CLUSTER, worker="a", incarnation="one", sequence=number, node=Node("a"))
+        for number in (1, 2)
+    ]
+    assert fold(*reports) is reports[1]
+
+
+def test_what_waits_is_one_message_for_each_worker_whoever_puts_it_there():
+    box = Outbox[Assign]()
+
+    def put(name: str) -> None:
+        for revision in range(1, 2001):
+            box.put(order(revision, revision - 1, worker=name))
+
+    threads = [threading.Thread(target=put, args=(name,)) for name in "abcd"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for name in "abcd":
+        waiting = box.take(name)
+        assert waiting is not None
+        assert (waiting.base, waiting.revision) == (0, 2000)
+        assert box.take(name) is None
+
+
+def test_what_is_cleared_waits_no_more():
+    box = Outbox[Assign]()
+    assert box.put(order(1, 0))
+    box.clear()
+    assert box.take("a") is None
