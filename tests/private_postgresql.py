@@ -1,7 +1,7 @@
-"""A PostgreSQL of one's own: made in a directory of its own, reached by a socket in there, gone with its owner.
+"""A PostgreSQL of one's own: made in its own directory, reached by a socket in there, gone with its owner.
 
-It waits for its disk as it does for users (``fsync=on``).  As root, which it refuses to run as, it runs as the
-user ``postgres`` or ``nobody``.
+It waits for its disk as it does for users (``fsync=on``).  As root, which it refuses to run as, it runs as
+the user ``postgres`` or ``nobody``.
 """
 
 from __future__ import annotations

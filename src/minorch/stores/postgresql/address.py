@@ -22,8 +22,8 @@ class Address:
     """A database and a schema in it.
 
     Args:
-        url: ``postgresql://user:password@host:port/database``, with libpq's parameters behind a question mark,
-            and ``schema=`` beside them; or libpq's ``host=... dbname=...``.
+        url: ``postgresql://user:password@host:port/database``, with libpq's parameters behind a question
+            mark, and ``schema=`` beside them; or libpq's ``host=... dbname=...``.
         schema: the schema, unless the URL names one.
 
     Raises:
@@ -44,8 +44,9 @@ class Address:
             parsed = conninfo_to_dict(plain)
         except psycopg.Error:  # whose message may repeat what stands there, and so a password
             raise UsageError(
-                "this is no address of a PostgreSQL database; write postgresql://user:password@host/database, "
-                "with %xx for what is special in a user's name or a password"
+                "this is no address of a PostgreSQL database; write "
+                "postgresql://user:password@host/database, with %xx for what is special in a user's name or "
+                "a password"
             ) from None
         self.parameters: Final = {name: str(value) for name, value in parsed.items() if value is not None}
         self._secrets: Final = sorted(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
 from minorch.contracts import Change
 from minorch.errors import StoreCorrupt, StoreError
@@ -41,17 +41,20 @@ class Batch:
         self._puts: list[Put] = []
         self._deletes: list[tuple[bytes, bytes]] = []
         for (table, key), value in last.items():
-            if not isinstance(table, str) or not isinstance(key, str):
-                raise StoreError(f"a row's table and key are text, not {table!r:.40} and {key!r:.40}")
             try:
-                names = table.encode(), key.encode()
+                names = str.encode(table), str.encode(key)
+            except TypeError:
+                raise StoreError(
+                    f"a row's table and key are text, not {table!r:.40} and {key!r:.40}"
+                ) from None
             except UnicodeEncodeError as error:  # a lone surrogate
                 raise StoreError(f'"{address}" cannot hold what was to be written: {error}') from None
             short = _shortened(names[0]), _shortened(names[1])
             if value is None:
                 self._deletes.append(short)
                 continue
-            if not isinstance(value, bytes):
+            kind: object = type(value)  # whatever the annotation says
+            if kind is not bytes:
                 raise StoreError(f"a row's value is bytes, not {type(value).__name__}")
             if len(value) > _LARGEST_VALUE_BYTES:
                 raise StoreError(f'"{address}" takes no value of {len(value):,} bytes')
@@ -62,7 +65,7 @@ class Batch:
         return bool(self._puts or self._deletes)
 
     def pieces(self) -> Iterator[tuple[list[Put], list[tuple[bytes, bytes]]]]:
-        """The rows to write and those to delete, in pieces that one statement can take; mostly there is one."""
+        """The rows to write and those to delete, in pieces that a statement can take; mostly there is one."""
         puts: list[Put] = []
         size = 0
         deletes = self._deletes
@@ -77,14 +80,13 @@ class Batch:
             puts = []
 
 
-def read_row(
-    tbl: bytes, key: bytes, whole: bytes | None, value: bytes, checksum: int, address: Address
-) -> Change:
-    """A row as it was committed.
+def read_row(row: tuple[Any, ...], address: Address) -> Change:
+    """A row as it was committed, from the columns of the table.
 
     Raises:
         StoreCorrupt: it is not.
     """
+    tbl, key, whole, value, checksum = row
     if whole is not None:
         split = 8 + int.from_bytes(whole[:8], "big")
         tbl, key = whole[8:split], whole[split:]
@@ -101,7 +103,7 @@ def _checksum(table: bytes, key: bytes, value: bytes) -> int:
 
 
 def _shortened(name: bytes) -> bytes:
-    """A name as it stands in the index. No other has the same: what is shortened is longer than what is not."""
+    """A name as it stands in the index. No other has the same: those that are shortened are the longest."""
     if len(name) <= _LONGEST_NAME_BYTES:
         return name
     return name[:_LONGEST_NAME_BYTES] + hashlib.sha256(name).digest()

@@ -5,9 +5,9 @@ and a lease, which the leader renews.  It may be taken when the lease has run ou
 are stopped, cut off or hang.
 
 A leader that dies is noticed at once: it holds a lock that its connection's end sets free, and whoever waits
-stands in line for that lock.  The lock's number is in the table and is new with each connection, so it is never
-another one's.  One who waits and lost its own connection cannot tell a leader's death from a server that was
-restarted; then the lease alone counts, until the lock was seen to be held.
+stands in line for that lock.  The lock's number is in the table and is new with each connection, so it is
+never another one's.  One who waits and lost its own connection cannot tell a leader's death from a server
+that was restarted; then the lease alone counts, until the lock was seen to be held.
 
 A change of leaders is told with NOTIFY, on a channel called like the schema.
 """
@@ -20,7 +20,7 @@ import socket
 import time
 from typing import Final, NamedTuple
 
-from minorch.errors import StoreError
+from minorch.errors import StoreCorrupt, StoreError
 from minorch.stores.postgresql.address import Address
 from minorch.stores.postgresql.schema import migrate
 from minorch.stores.postgresql.session import Busy, Lost, Session, seconds
@@ -62,12 +62,14 @@ class Leader(NamedTuple):
 
 def read_leader(session: Session, address: Address) -> Leader:
     """Read who leads."""
-    ((*who, since, left_s, lock),) = session.run(
+    found = session.run(
         "SELECT fence, host, pid, address, extract(epoch FROM since)::float8, "
         "extract(epoch FROM expires_at - clock_timestamp())::float8, lock "
         f"FROM {address.schema}.leader"
-    ) or [(0, "", 0, "", 0.0, 0.0, None)]
-    return Leader(*who, since=since, left_s=left_s, lock=lock)
+    )
+    if not found:
+        raise StoreCorrupt(f'"{address}" has lost the row that says who leads; restore a copy')
+    return Leader(*found[0])
 
 
 def new_lock(session: Session) -> int:

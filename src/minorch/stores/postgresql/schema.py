@@ -125,8 +125,9 @@ def _check_version(session: Session, address: Address) -> int:
     version = int(written)
     if version > len(MIGRATIONS):
         raise StoreVersionError(
-            f'"{address}" was written by minorch {known.get("minorch", "?")} (store version {version}); this is '
-            f"minorch {_minorch_version()}, which knows versions up to {len(MIGRATIONS)}: use a newer minorch"
+            f'"{address}" was written by minorch {known.get("minorch", "?")} (store version {version}); '
+            f"this is minorch {_minorch_version()}, which knows versions up to {len(MIGRATIONS)}: use a "
+            "newer minorch"
         )
     return version
 

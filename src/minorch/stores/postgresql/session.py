@@ -12,7 +12,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, LiteralString, cast
+from typing import Any, Final
 
 import psycopg
 from psycopg import errors as pg
@@ -47,7 +47,7 @@ _UNREACHABLE: Final = (pg.AdminShutdown, pg.CrashShutdown, pg.CannotConnectNow, 
 
 
 class Lost(StoreError):
-    """The connection broke, or cannot be made: what was under way may have been done, and it may help to wait."""
+    """The connection broke, or cannot be made: what was under way may be done, and it may help to wait."""
 
 
 class Busy(StoreError):
@@ -83,6 +83,7 @@ class Session:
         self._db: psycopg.Connection[tuple[Any, ...]] | None = None
         self._busy_since: float | None = None
         self._aborted = False
+        self._in_transaction = False
 
     @property
     def is_open(self) -> bool:
@@ -95,31 +96,44 @@ class Session:
         since = self._busy_since
         return 0.0 if since is None else time.monotonic() - since
 
-    def open(self) -> None:
-        """Connect, if there is no connection.
+    def open(self) -> psycopg.Connection[tuple[Any, ...]]:
+        """Connect, if there is no connection, and return it.
 
         Raises:
             Lost: the server is not reached, for now.
             StoreError: it refuses us.
         """
+        db = self._db
         if self._aborted:
-            raise Lost(f'the store "{self._address}" is closed')
-        if self.is_open:
-            return
+            raise self._shut()
+        if db is not None and (self._in_transaction or not db.closed):
+            return db  # one that broke within a transaction is not replaced there, but found to be broken
         self.close()
-        with self._told("connect"):
-            db = psycopg.connect(**self._parameters(), autocommit=True)
+        with self._told(None), contextlib.ExitStack() as undo:
+            db = undo.enter_context(
+                contextlib.closing(psycopg.connect(**self._parameters(), autocommit=True))
+            )
+            self._set_up(db)
             self._db = db
-            names = list(_SETTINGS)
-            db.execute(
-                "SELECT set_config(name, value, false) FROM unnest(%s::text[], %s::text[]) AS new(name, value)",
-                [[*names, "statement_timeout"], [*_SETTINGS.values(), _ms(self._limits.statement_s)]],
-            )
-            # What the server does by default may be more careful than `on`, and is left then.
-            db.execute(
-                "SELECT set_config('synchronous_commit', 'on', false) "
-                "WHERE current_setting('synchronous_commit') IN ('off', 'local', 'remote_write')"
-            )
+            if self._aborted:  # while it was made
+                raise self._shut()
+            undo.pop_all()
+        return db
+
+    def _set_up(self, db: psycopg.Connection[tuple[Any, ...]]) -> None:
+        settings = {**_SETTINGS, "statement_timeout": _ms(self._limits.statement_s)}
+        db.execute(
+            "SELECT set_config(name, value, false) FROM unnest(%s::text[], %s::text[]) AS new(name, value)",
+            [list(settings), list(settings.values())],
+        )
+        # What the server does by default may be more careful than `on`, and is left then.
+        db.execute(
+            "SELECT set_config('synchronous_commit', 'on', false) "
+            "WHERE current_setting('synchronous_commit') IN ('off', 'local', 'remote_write')"
+        )
+
+    def _shut(self) -> Lost:
+        return Lost(f'the store "{self._address}" is closed')
 
     def _parameters(self) -> dict[str, Any]:
         ours = {
@@ -140,10 +154,9 @@ class Session:
             Lost: the connection broke.
             StoreError: the server refuses it; nothing of it was done.
         """
-        self.open()
-        assert self._db is not None
-        with self._told("work"), self._db.cursor(binary=True) as cursor:
-            cursor.execute(cast("LiteralString", query), arguments or None)
+        db = self.open()
+        with self._told(db), db.cursor(binary=True) as cursor:
+            cursor.execute(query, arguments or None)
             return cursor.fetchall() if cursor.description is not None else []
 
     @contextlib.contextmanager
@@ -153,13 +166,16 @@ class Session:
         Raises:
             Lost: the connection broke; if that was at its end, it may be done.
         """
-        self.open()
-        assert self._db is not None
-        with self._told("work"), self._db.transaction():
-            yield
+        db = self.open()
+        with self._told(db), db.transaction():
+            self._in_transaction = True
+            try:
+                yield
+            finally:
+                self._in_transaction = False
 
     @contextlib.contextmanager
-    def _told(self, what: str) -> Iterator[None]:
+    def _told(self, db: psycopg.Connection[tuple[Any, ...]] | None) -> Iterator[None]:
         """Raise what goes wrong as our errors; whatever else is raised leaves no connection behind."""
         outermost = self._busy_since is None
         if outermost:
@@ -167,7 +183,7 @@ class Session:
         try:
             yield
         except psycopg.Error as error:
-            raise self._explain(error) from None
+            raise self._explain(error, db) from None
         except StoreError:
             raise
         except UnicodeError as error:
@@ -179,13 +195,15 @@ class Session:
             if outermost:
                 self._busy_since = None
 
-    def _explain(self, error: psycopg.Error) -> StoreError:
+    def _explain(self, error: psycopg.Error, db: psycopg.Connection[tuple[Any, ...]] | None) -> StoreError:
         said = error.diag.message_primary or str(error).strip() or type(error).__name__
         said = self._address.hide(" ".join(said.split())[:500])
         where = f'"{self._address}"'
-        if self._db is None:
-            return _refused(error, said, where)
-        if self._db.closed or isinstance(error, _UNREACHABLE):
+        if self._aborted:
+            return self._shut()
+        if db is None:
+            return _refused(said, where)
+        if db.closed or isinstance(error, _UNREACHABLE):
             self.close()
             return Lost(f"the connection to {where} broke ({said}); see whether the server runs")
         if isinstance(error, _BUSY):
@@ -193,13 +211,15 @@ class Session:
         if isinstance(error, pg.DiskFull | pg.OutOfMemory):
             return StoreError(f"no room left in {where} ({said}); nothing was written: free some")
         if isinstance(error, pg.InsufficientPrivilege):
-            return StoreError(f"the user may not write {where} ({said}); grant it that, or name another schema")
+            return StoreError(
+                f"the user may not write {where} ({said}); grant it that, or name another schema"
+            )
         if isinstance(error, pg.ReadOnlySqlTransaction):
             return Lost(f"{where} can only be read ({said}); name the primary server")
         if isinstance(error, _MISFITS) or (error.sqlstate or "").startswith("XX"):
             return StoreCorrupt(
-                f"the tables of {where} are damaged or not minorch's ({said}); restore a copy, or name another "
-                "schema"
+                f"the tables of {where} are damaged or not minorch's ({said}); restore a copy, or name "
+                "another schema"
             )
         return StoreError(f"PostgreSQL failed on {where}: {said}")
 
@@ -213,23 +233,29 @@ class Session:
         db = self._db
         if db is None or db.closed:
             return
-        with contextlib.suppress(OSError, psycopg.Error):
-            with socket.socket(fileno=os.dup(db.fileno())) as line:
-                line.shutdown(socket.SHUT_RDWR)
+        with (
+            contextlib.suppress(OSError, psycopg.Error),
+            socket.socket(fileno=os.dup(db.fileno())) as line,
+        ):
+            line.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Let go of the connection. Closing twice is fine."""
-        if self._db is not None:
-            with contextlib.suppress(psycopg.Error):
-                self._db.close()
+        db = self._db
+        if not self._in_transaction:
             self._db = None
+        if db is not None:
+            with contextlib.suppress(psycopg.Error):
+                db.close()
 
 
-def _refused(error: psycopg.Error, said: str, where: str) -> StoreError:
+def _refused(said: str, where: str) -> StoreError:
     """Why there is no connection."""
     text = said.lower()
     if "authentication" in text or "no password supplied" in text or "pg_hba.conf" in text:
-        return StoreError(f"{where} does not let this user in ({said}); see the user, password and pg_hba.conf")
+        return StoreError(
+            f"{where} does not let this user in ({said}); see the user, password and pg_hba.conf"
+        )
     if "database" in text and "does not exist" in text:
         return StoreError(f"{where}: there is no such database ({said}); make it with createdb")
     if "role" in text and "does not exist" in text:

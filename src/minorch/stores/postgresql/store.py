@@ -37,8 +37,8 @@ class PostgreSQLStore:
     :meth:`close` and :attr:`leader` may be called at any time.
 
     Args:
-        url: ``postgresql://user:password@host:port/database``, with libpq's parameters behind a question mark,
-            and ``schema=`` beside them.
+        url: ``postgresql://user:password@host:port/database``, with libpq's parameters behind a question
+            mark, and ``schema=`` beside them.
         schema: where its tables are; None: what the URL says, or ``minorch``.
         standby: whether it is only opened, and led by :meth:`lead`, which waits; otherwise it leads when
             this returns.
@@ -173,8 +173,7 @@ class PostgreSQLStore:
             callbacks, self._callbacks = self._callbacks, []
         _log.warning("%s", error)
         assert tenure is not None
-        tenure.stop(_JOIN_S)
-        self._leading.close()
+        tenure.give_up(error)
         for callback in callbacks:
             callback(error)
 
@@ -225,10 +224,8 @@ class PostgreSQLStore:
             StoreError: it is closed, does not lead or cannot be read; ``StoreCorrupt`` if it is damaged.
         """
         self._led()
-        found = self._writing.run(
-            f"SELECT tbl, key, whole, value, checksum FROM {self._address.schema}.rows"
-        )
-        return sorted(read_row(*row, self._address) for row in found)
+        found = self._writing.run(f"SELECT tbl, key, whole, value, checksum FROM {self._address.schema}.rows")
+        return sorted(read_row(row, self._address) for row in found)
 
     def commit(self, changes: Sequence[Change]) -> None:
         """Write all of *changes* in one transaction, if this store leads, and wait until the disk has them.

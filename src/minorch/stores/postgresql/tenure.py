@@ -51,7 +51,9 @@ class Tenure:
         self._on_lost = on_lost
         self._renewed_at = began
         """Before the latest renewal was sent: until a lease after that, nobody else can find it run out."""
+        self._lost: StoreFenced | None = None
         self._renewing = threading.Lock()
+        """Held while the session is used."""
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="minorch-lease", daemon=True)
         self._thread.start()
@@ -84,6 +86,8 @@ class Tenure:
             StoreError: the database cannot be used.
         """
         with self._renewing:
+            if self._lost is not None:
+                raise self._lost
             began = self.clock()
             lock = None if self._session.is_open else self._lock_again()
             renewed = self._session.run(
@@ -94,9 +98,17 @@ class Tenure:
             if renewed:
                 self._renewed_at = began
                 return
-            error = fenced(self._session, self._address)
+            error = self._lost = fenced(self._session, self._address)
+            self._session.close()
         self._on_lost(error)
         raise error
+
+    def give_up(self, error: StoreFenced) -> None:
+        """Renew no more, since another manager leads."""
+        self.stop(0.0)
+        with self._renewing:
+            self._lost = error
+            self._session.close()
 
     def _lock_again(self) -> int:
         """Take another lock for a new connection: the old one's may be held by what is left of that."""
@@ -139,6 +151,6 @@ def fenced(session: Session, address: Address, doubt: str = "") -> StoreFenced:
     leader = read_leader(session, address)
     since = datetime.fromtimestamp(leader.since, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     return StoreFenced(
-        f'another manager leads "{address}" since {since}: {leader}. This one writes nothing any more{doubt}; '
-        "end it, or have it wait for the lead again"
+        f'another manager leads "{address}" since {since}: {leader}. This one writes nothing any more'
+        f"{doubt}; end it, or have it wait for the lead again"
     )
