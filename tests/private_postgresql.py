@@ -78,7 +78,7 @@ class Server:
         (directory / "data" / "pg_hba.conf").write_text(HBA)
 
     def start(self) -> None:
-        """Start it, and wait until it answers."""
+        """Start it, and wait until it answers. It ends with the thread that does this."""
         assert self._bin is not None
         words = [*self._prefix, str(self._bin / "postgres"), "-D", str(self.directory / "data")]
         words += ["-k", str(self.directory), "-c", "listen_addresses=", "-c", "fsync=on"]

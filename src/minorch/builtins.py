@@ -107,7 +107,7 @@ def _sqlite(path: str | None = None, *, url: str | None = None, busy_timeout_s: 
 
 
 def _postgresql(
-    url: str,
+    url: str | None = None,
     *,
     schema: str | None = None,
     standby: bool = False,
@@ -118,6 +118,8 @@ def _postgresql(
     statement_timeout_s: float = 30.0,
 ) -> Store:
     """A store in a PostgreSQL database; ``?schema=`` behind its URL names a schema in it."""
+    if url is None:
+        raise UsageError('a postgresql store needs a database: write "postgresql://user@host/database"')
     try:
         from minorch.stores.postgresql import PostgreSQLStore
     except ImportError as error:

@@ -184,8 +184,9 @@ class Campaign:
                 answers = [fault.answer_s for fault in times]
                 lines.append(
                     f"  {how:10} {len(times):3} times; the next one led after "
-                    f"{statistics.median(leads):.3f} s (median), {max(leads):.3f} s (worst), and had acknowledged a change after "
-                    f"{statistics.median(answers):.3f} s, {max(answers):.3f} s"
+                    f"{statistics.median(leads):.3f} s (median), {max(leads):.3f} s (worst), "
+                    f"and had acknowledged a change after {statistics.median(answers):.3f} s, "
+                    f"{max(answers):.3f} s"
                 )
         where = Counter(fault.where for fault in self.faults if fault.where)
         lines.append(f"  struck {dict(where)}, lease {self.lease_s:g} s, epoch {network.lived[-1]}")

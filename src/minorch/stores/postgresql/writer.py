@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, Final
 
-from minorch.errors import StoreError
+from minorch.errors import StoreCorrupt, StoreError
 from minorch.stores.postgresql.address import Address
 from minorch.stores.postgresql.batch import Batch, Put
 from minorch.stores.postgresql.session import Lost, Session
@@ -132,7 +132,11 @@ class Writer:
             StoreFenced: another manager leads.
         """
         found = self._session.run(f"SELECT fence, serial, batch FROM {self._address.schema}.fence")
-        ((fence, serial, batch),) = found or [(None, 0, b"")]
+        if not found:
+            raise StoreCorrupt(
+                f'"{self._address}" has lost the row that commits are checked against; restore a copy'
+            )
+        ((fence, serial, batch),) = found
         if batch == token:
             self._serial = serial
             return True
