@@ -27,6 +27,10 @@ WORKERS = ["-n", str(min(4, os.cpu_count() or 1)), "--dist", "loadgroup"]
 """Tests run side by side, except for those of the engine, which wait for it and for each other."""
 
 
+ELSEWHERE = ["-m", "not hosts"]
+"""What several machines do to each other takes minutes and is the same under each Python: one is enough."""
+
+
 def usable(python: str) -> bool:
     """Whether a Python is there and runs (pyenv's shims are there for versions that do not)."""
     found = shutil.which(f"python{python}")
@@ -72,7 +76,7 @@ def tests(session: nox.Session) -> None:
     """Run the tests; on one Python, without arguments, hold the core to full branch coverage."""
     install(session, "test")
     if session.posargs or session.python != GATE_PYTHON:
-        session.run("pytest", *(session.posargs or WORKERS))
+        session.run("pytest", *(session.posargs or [*WORKERS, *ELSEWHERE]))
         return
     env = {"COVERAGE_FILE": str(Path(session.virtualenv.location, "coverage").resolve())}
     session.run("pytest", *WORKERS, "--cov", "--cov-report=", env=env)
@@ -167,6 +171,13 @@ def kills(session: nox.Session) -> None:
     number, *paths = session.posargs or ["500"]
     paths = paths or ["tests/survival", "tests/stores"]
     session.run("pytest", "-n", "0", "-s", "-q", *paths, env={"MINORCH_KILLS": number})
+
+
+@nox.session(download_python="never")
+def takeover(session: nox.Session) -> None:
+    """Kill and stop the leader of two managers on a PostgreSQL: ``takeover -- --times 50 --seed 1``."""
+    install(session, "test")
+    session.run("python", "-m", "tests.takeover", *session.posargs)
 
 
 @nox.session(download_python="never")
