@@ -49,7 +49,12 @@ class Poll:
 
     def _begin(self) -> None:
         self._pid = os.getpid()
-        self._changed = threading.Condition()
+        lock = threading.RLock()
+        self._changed = threading.Condition(lock)
+        """For those who want to know: there was a look."""
+        self._wanted = threading.Condition(lock)
+        """For the thread that looks: somebody wants to know. If all were woken by that, they would wake each
+        other without end."""
         self._latest: Snapshot | None = None
         self._error: RuntimeFault | None = None
         self._error_at = 0.0
@@ -95,9 +100,10 @@ class Poll:
                     raise EngineUnavailable(str(self._error))
                 if time.monotonic() > deadline:
                     raise EngineUnavailable("the Swarm's managers do not answer in time")
-                self._wanted_at = max(self._wanted_at, asked_at)
-                self._ensure_thread()
-                self._changed.notify_all()
+                if self._wanted_at < asked_at:
+                    self._wanted_at = asked_at
+                    self._ensure_thread()
+                    self._wanted.notify()
                 self._changed.wait(1.0)
 
     def wait_round(self, seen: int, timeout_s: float) -> tuple[int, Snapshot | None, RuntimeFault | None]:
@@ -108,7 +114,6 @@ class Poll:
                 left_s = deadline - time.monotonic()
                 if left_s <= 0:
                     break
-                self._ensure_thread()
                 self._changed.wait(left_s)
             return self._round, self._latest, self._error
 
@@ -118,7 +123,7 @@ class Poll:
         with self._changed:
             self._eager += 1
             self._ensure_thread()
-            self._changed.notify_all()
+            self._wanted.notify()
         try:
             yield
         finally:
@@ -138,7 +143,7 @@ class Poll:
         with self._changed:
             self._watchers += 1
             self._ensure_thread()
-            self._changed.notify_all()
+            self._wanted.notify()
 
     def unwatched(self) -> None:
         """One that watched does no longer."""
@@ -152,6 +157,7 @@ class Poll:
             self._closed = True
             thread = self._thread
             self._changed.notify_all()
+            self._wanted.notify()
         if thread is not None and thread is not threading.current_thread():
             thread.join(timeout=2.0)
 
@@ -210,7 +216,7 @@ class Poll:
                     due_at = None
                 if due_at is not None and due_at <= now:
                     return True
-                self._changed.wait(None if due_at is None else due_at - now)
+                self._wanted.wait(None if due_at is None else due_at - now)
             return False
 
     def _publish(self, snapshot: Snapshot | None, error: RuntimeFault | None, began_at: float) -> None:

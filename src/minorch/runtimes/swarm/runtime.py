@@ -71,7 +71,7 @@ class SwarmRuntime:
     @property
     def concurrency(self) -> int:
         """How many starts at once still make it faster: they mostly wait for the node."""
-        return 8
+        return 32
 
     @property
     def node_id(self) -> str:
