@@ -23,7 +23,7 @@ from minorch.runtimes.docker.labels import ANY_RUN
 from minorch.runtimes.swarm.managers import Behind, Managers, node_versions
 from minorch.runtimes.swarm.snapshot import Reader, Snapshot
 
-__all__ = ["Poll"]
+__all__ = ["Closed", "Poll"]
 
 logger: Final = logging.getLogger("minorch.runtimes.swarm")
 _SHARE: Final = 4.0
@@ -32,6 +32,13 @@ _LEAST_GAP_S: Final = 0.05
 _EAGER_S: Final = 0.1
 _MOST_BEGINNINGS: Final = 20_000
 _LONGEST_WAIT_S: Final = 60.0
+
+
+class Closed(RuntimeFault):
+    """Nobody looks any more."""
+
+    def __init__(self) -> None:
+        super().__init__("this Swarm was closed")
 
 
 class Poll:
@@ -93,7 +100,7 @@ class Poll:
         with self._changed:
             while True:
                 if self._closed:
-                    raise RuntimeFault("this Swarm was closed")
+                    raise Closed
                 if self._latest is not None and enough(self._latest):
                     return self._latest
                 if self._error is not None and self._error_at >= asked_at:
@@ -107,7 +114,11 @@ class Poll:
                 self._changed.wait(1.0)
 
     def wait_round(self, seen: int, timeout_s: float) -> tuple[int, Snapshot | None, RuntimeFault | None]:
-        """Wait until there was another look than number *seen*; return its number, and what came of it."""
+        """Wait until there was another look than number *seen*; return its number, and what came of it.
+
+        Raises:
+            Closed: there will be none.
+        """
         deadline = time.monotonic() + timeout_s
         with self._changed:
             while self._round == seen and not self._closed:
@@ -115,6 +126,8 @@ class Poll:
                 if left_s <= 0:
                     break
                 self._changed.wait(left_s)
+            if self._closed:
+                raise Closed
             return self._round, self._latest, self._error
 
     @contextmanager
