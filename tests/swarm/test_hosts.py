@@ -13,6 +13,8 @@ from collections.abc import Iterator
 import pytest
 
 import minorch as mo
+from minorch.errors import EngineUnavailable
+from minorch.ids import RunKey
 from tests.hosts.host import Shape
 from tests.hosts.hosts import Hosts
 from tests.swarm.stage import Stage, make_swarm, wait_ready
@@ -144,6 +146,11 @@ def test_what_runs_on_a_node_that_was_cut_off_ends_when_it_returns(stage: Stage)
     before = {task.id for task in stage.infos(service) if task.attempts[-1].node == name}
     assert before
     stage.hosts[WORKER].cut()
+    cut = next(task for task in stage.infos(service) if task.id in before)
+    began = time.monotonic()
+    with pytest.raises(EngineUnavailable):
+        list(stage.cluster.runtime_of(name).logs(RunKey(cut.id, 1, 1), tail=10))
+    assert time.monotonic() - began < 25, "such a log would hang for ever"
     stage.until(
         lambda: stage.whole(service, without=[WORKER]), "the tasks of a node that was cut off run elsewhere"
     )
