@@ -13,6 +13,8 @@ from collections.abc import Iterator
 import pytest
 
 import minorch as mo
+from minorch.errors import EngineUnavailable
+from minorch.ids import RunKey
 from tests.hosts.host import Shape
 from tests.hosts.hosts import Hosts
 from tests.swarm.stage import Stage, make_swarm, wait_ready
@@ -51,6 +53,47 @@ def test_each_task_runs_on_the_node_that_minorch_chose(stage: Stage) -> None:
     assert len(spread) == 3
     assert max(spread.values()) - min(spread.values()) <= 9
     assert stage.verdict(batch, service, fast).faults == []
+
+
+def test_tasks_of_two_nodes_meet_on_an_overlay_network_and_ports_are_checked_from_here(stage: Stage) -> None:
+    with stage.api() as api:
+        network = api.create_network("mesh", driver="overlay")["Id"]
+    try:
+        server = stage.cluster.submit(
+            mo.Job(
+                "server",
+                [
+                    stage.task(
+                        "server",
+                        "exec httpd -f -p 80 -h /etc",
+                        networks=["mesh"],
+                        ports=[mo.Port(80, host_ip="0.0.0.0")],
+                        health=mo.HealthCheck.http(80, "/passwd", interval_s=0.5),
+                        constraints=[f"swarm.hostname == {stage.hosts[WORKER].name}"],
+                    )
+                ],
+                kind="service",
+            )
+        )
+        stage.until(lambda: bool(server.tasks["server"].attempts[-1].healthy), "it answers on its port")
+        attempt = server.tasks["server"].attempts[-1]
+        assert attempt.ports["80/tcp"].startswith(f"{stage.hosts[WORKER].address}:")
+        with contextlib.closing(stage.hosts[WORKER].client()) as client:
+            networks = client.api.inspect_container(attempt.handle)["NetworkSettings"]["Networks"]
+        caller = stage.task(
+            "caller",
+            f"printf 'GET /passwd HTTP/1.0\\r\\n\\r\\n' | nc -w 10 {networks['mesh']['IPAddress']} 80 "
+            "| grep -q root && say end=0",
+            networks=["mesh"],
+            constraints=[f"swarm.hostname == {stage.hosts[OTHER].name}"],
+        )
+        stage.cluster.submit(caller).result(timeout=60)
+        server.stop()
+        server.wait(timeout=60)
+    finally:
+        stage.cluster.close()
+        with stage.api() as api:
+            api.remove_network(network)
 
 
 def test_a_drained_node_is_left_and_nobody_pays_for_it(stage: Stage) -> None:
@@ -103,6 +146,11 @@ def test_what_runs_on_a_node_that_was_cut_off_ends_when_it_returns(stage: Stage)
     before = {task.id for task in stage.infos(service) if task.attempts[-1].node == name}
     assert before
     stage.hosts[WORKER].cut()
+    cut = next(task for task in stage.infos(service) if task.id in before)
+    began = time.monotonic()
+    with pytest.raises(EngineUnavailable):
+        list(stage.cluster.runtime_of(name).logs(RunKey(cut.id, 1, 1), tail=10))
+    assert time.monotonic() - began < 25, "such a log would hang for ever"
     stage.until(
         lambda: stage.whole(service, without=[WORKER]), "the tasks of a node that was cut off run elsewhere"
     )

@@ -112,7 +112,7 @@ class PlayedSwarm:
         if path == "/version":
             return 200, {"ApiVersion": "1.41", "MinAPIVersion": "1.12"}
         if mode == "hangs":
-            time.sleep(3)
+            time.sleep(10)
             return 500, {"message": "too late"}
         if path == "/info":
             return 200, {"Swarm": self._part(mode)}

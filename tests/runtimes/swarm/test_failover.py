@@ -26,7 +26,7 @@ def test_a_manager_that_hangs_costs_one_time_out_and_is_not_asked_first_again(
     played.modes[0] = "hangs"
     began = time.monotonic()
     assert swarm.link.poll.fresh().manager == played.urls[1]
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 5
     asked = len(played.asked[0])
     for _ in range(5):
         swarm.link.poll.fresh()

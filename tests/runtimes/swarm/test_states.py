@@ -317,6 +317,23 @@ def test_a_run_that_still_runs_is_not_removed(played: PlayedSwarm, swarm: Swarm,
         runtime.remove(one.key)
 
 
+def test_what_has_not_begun_is_known_and_may_be_removed(
+    played: PlayedSwarm, swarm: Swarm, launch: Make
+) -> None:
+    one = launch()
+    runtime = swarm.runtime(FIRST)
+    start = Starting(runtime, one, played)
+    assert [status.phase for status in runtime.list_runs(OWNER)] == ["created"]
+    played.tasks.clear()
+    status = runtime.inspect(one.key)
+    assert status is not None
+    assert status.phase == "created"
+    runtime.remove(one.key)
+    assert runtime.inspect(one.key) is None
+    swarm.close()
+    start.ended()
+
+
 def test_what_somebody_else_removed_is_told_as_something_missed(
     played: PlayedSwarm, swarm: Swarm, launch: Make
 ) -> None:

@@ -17,7 +17,7 @@ from typing import Final
 
 from minorch.contracts import Availability, Member
 from minorch.runtimes.swarm.members import Names, as_node
-from minorch.runtimes.swarm.polling import Poll
+from minorch.runtimes.swarm.polling import Closed, Poll
 from minorch.runtimes.swarm.runtime import SwarmRuntime
 from minorch.runtimes.swarm.snapshot import Snapshot
 
@@ -119,7 +119,10 @@ class MembersWatch:
         number = -1
         while not self._closed.is_set():
             before = number
-            number, snapshot, error = self._poll.wait_round(number, _TICK_S)
+            try:
+                number, snapshot, error = self._poll.wait_round(number, _TICK_S)
+            except Closed:
+                return
             if number == before or snapshot is None or error is not None:
                 continue
             try:

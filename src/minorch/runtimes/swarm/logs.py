@@ -19,7 +19,7 @@ from minorch.runtimes.docker.faults import Refused
 from minorch.runtimes.docker.streams import Stream
 from minorch.runtimes.swarm.managers import Managers
 from minorch.runtimes.swarm.members import answering
-from minorch.runtimes.swarm.polling import Poll
+from minorch.runtimes.swarm.polling import Closed, Poll
 from minorch.runtimes.swarm.snapshot import SwarmTask
 from minorch.runtimes.swarm.status import phase_of
 
@@ -135,7 +135,11 @@ def _guard(
     poll.watched()
     try:
         while not done.is_set():
-            number, snapshot, _error = poll.wait_round(number, _TICK_S)
+            try:
+                number, snapshot, _error = poll.wait_round(number, _TICK_S)
+            except Closed:
+                stream.close()
+                return
             if snapshot is None:
                 continue
             now = snapshot.tasks.get(task.key)

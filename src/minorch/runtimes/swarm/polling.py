@@ -23,7 +23,7 @@ from minorch.runtimes.docker.labels import ANY_RUN
 from minorch.runtimes.swarm.managers import Behind, Managers, node_versions
 from minorch.runtimes.swarm.snapshot import Reader, Snapshot
 
-__all__ = ["Poll"]
+__all__ = ["Closed", "Poll"]
 
 logger: Final = logging.getLogger("minorch.runtimes.swarm")
 _SHARE: Final = 4.0
@@ -32,6 +32,13 @@ _LEAST_GAP_S: Final = 0.05
 _EAGER_S: Final = 0.1
 _MOST_BEGINNINGS: Final = 20_000
 _LONGEST_WAIT_S: Final = 60.0
+
+
+class Closed(RuntimeFault):
+    """Nobody looks any more."""
+
+    def __init__(self) -> None:
+        super().__init__("this Swarm was closed")
 
 
 class Poll:
@@ -49,7 +56,12 @@ class Poll:
 
     def _begin(self) -> None:
         self._pid = os.getpid()
-        self._changed = threading.Condition()
+        lock = threading.RLock()
+        self._changed = threading.Condition(lock)
+        """For those who want to know: there was a look."""
+        self._wanted = threading.Condition(lock)
+        """For the thread that looks: somebody wants to know. If all were woken by that, they would wake each
+        other without end."""
         self._latest: Snapshot | None = None
         self._error: RuntimeFault | None = None
         self._error_at = 0.0
@@ -88,28 +100,34 @@ class Poll:
         with self._changed:
             while True:
                 if self._closed:
-                    raise RuntimeFault("this Swarm was closed")
+                    raise Closed
                 if self._latest is not None and enough(self._latest):
                     return self._latest
                 if self._error is not None and self._error_at >= asked_at:
                     raise EngineUnavailable(str(self._error))
                 if time.monotonic() > deadline:
                     raise EngineUnavailable("the Swarm's managers do not answer in time")
-                self._wanted_at = max(self._wanted_at, asked_at)
-                self._ensure_thread()
-                self._changed.notify_all()
+                if self._wanted_at < asked_at:
+                    self._wanted_at = asked_at
+                    self._ensure_thread()
+                    self._wanted.notify()
                 self._changed.wait(1.0)
 
     def wait_round(self, seen: int, timeout_s: float) -> tuple[int, Snapshot | None, RuntimeFault | None]:
-        """Wait until there was another look than number *seen*; return its number, and what came of it."""
+        """Wait until there was another look than number *seen*; return its number, and what came of it.
+
+        Raises:
+            Closed: there will be none.
+        """
         deadline = time.monotonic() + timeout_s
         with self._changed:
             while self._round == seen and not self._closed:
                 left_s = deadline - time.monotonic()
                 if left_s <= 0:
                     break
-                self._ensure_thread()
                 self._changed.wait(left_s)
+            if self._closed:
+                raise Closed
             return self._round, self._latest, self._error
 
     @contextmanager
@@ -118,7 +136,7 @@ class Poll:
         with self._changed:
             self._eager += 1
             self._ensure_thread()
-            self._changed.notify_all()
+            self._wanted.notify()
         try:
             yield
         finally:
@@ -138,7 +156,7 @@ class Poll:
         with self._changed:
             self._watchers += 1
             self._ensure_thread()
-            self._changed.notify_all()
+            self._wanted.notify()
 
     def unwatched(self) -> None:
         """One that watched does no longer."""
@@ -152,6 +170,7 @@ class Poll:
             self._closed = True
             thread = self._thread
             self._changed.notify_all()
+            self._wanted.notify()
         if thread is not None and thread is not threading.current_thread():
             thread.join(timeout=2.0)
 
@@ -210,7 +229,7 @@ class Poll:
                     due_at = None
                 if due_at is not None and due_at <= now:
                     return True
-                self._changed.wait(None if due_at is None else due_at - now)
+                self._wanted.wait(None if due_at is None else due_at - now)
             return False
 
     def _publish(self, snapshot: Snapshot | None, error: RuntimeFault | None, began_at: float) -> None:

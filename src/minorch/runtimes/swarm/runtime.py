@@ -71,7 +71,7 @@ class SwarmRuntime:
     @property
     def concurrency(self) -> int:
         """How many starts at once still make it faster: they mostly wait for the node."""
-        return 8
+        return 32
 
     @property
     def node_id(self) -> str:
@@ -110,9 +110,11 @@ class SwarmRuntime:
         snapshot = self._link.poll.fresh()
         node = answering(snapshot, self._node_id)
         task = snapshot.tasks.get(key)
-        if task is None or (task.over and self._link.services.record(key) is None):
+        if task is not None and not task.over:
+            return self._status(task, node)
+        if self._link.services.record(key) is None:
             return None  # a task is there for a moment after its service was removed
-        return self._status(task, node)
+        return RunStatus(key=key, phase="created") if task is None else self._status(task, node)
 
     def list_runs(self, owner: Owner) -> Sequence[RunStatus]:
         """Return every run of *owner*."""
@@ -141,8 +143,8 @@ class SwarmRuntime:
         snapshot = self._link.poll.fresh()
         answering(snapshot, self._node_id)
         task = snapshot.tasks.get(key)
-        if task is not None and not task.over and task.state != "pending":
-            raise RuntimeFault(f"{key.name} still runs ({task.state}): it cannot be removed")
+        if task is not None and task.state in ("starting", "running"):
+            raise RuntimeFault(f"{key.name} still runs: it cannot be removed")
         self._link.services.remove(key)
 
     def logs(

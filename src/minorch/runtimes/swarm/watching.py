@@ -11,7 +11,7 @@ from typing import Final
 from minorch.contracts import Owner, RunStatus
 from minorch.errors import RuntimeFault
 from minorch.ids import RunKey
-from minorch.runtimes.swarm.polling import Poll
+from minorch.runtimes.swarm.polling import Closed, Poll
 from minorch.runtimes.swarm.snapshot import Snapshot, SwarmNode, SwarmTask
 from minorch.runtimes.swarm.status import ended_by_swarm, phase_of
 
@@ -73,7 +73,10 @@ class SwarmWatch:
         number, missed = -1, True
         while not self._closed.is_set():
             before = number
-            number, snapshot, error = self._poll.wait_round(number, _TICK_S)
+            try:
+                number, snapshot, error = self._poll.wait_round(number, _TICK_S)
+            except Closed:
+                return
             if self._closed.is_set() or snapshot is None or number == before:
                 continue
             node = snapshot.nodes.get(self._node_id)
