@@ -46,6 +46,8 @@ class Member:
         self._env["PYTHONPATH"] = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
         self._process: subprocess.Popen[str] | None = None
         self._lock = threading.Lock()
+        self.answer: dict[str, Any] = {}
+        """The latest of a manager."""
 
     def start(self) -> Member:
         with open(self._log, "a") as log:
@@ -100,10 +102,10 @@ class Member:
             try:
                 process.stdin.write(json.dumps(command) + "\n")
                 process.stdin.flush()
-                answer: dict[str, Any] = json.loads(process.stdout.readline() or "{}")
+                self.answer = json.loads(process.stdout.readline() or "{}")
             except (OSError, ValueError):
-                return {}
-            return answer
+                self.answer = {}
+            return self.answer
 
 
 class Members:
@@ -189,7 +191,10 @@ class Members:
         while not true():
             if time.monotonic() > deadline:
                 logs = "\n".join(f"-- {name}:\n{one.log[-3000:]}" for name, one in self.members.items())
-                pytest.fail(f"still not true after {timeout_s:g} s: {what}\n{logs}")
+                pytest.fail(
+                    f"still not true after {timeout_s:g} s: {what}\n{logs}\n"
+                    f"-- the manager's latest answer: {self.members['manager'].answer}"
+                )
             time.sleep(0.05)
 
 
