@@ -11,6 +11,7 @@ import datetime
 import ipaddress
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -30,9 +31,16 @@ LOSE = "0.1"
 
 
 def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+    """A port that nobody else is given either while who listens there is dead for a while.
+
+    So it is none of those that the system gives to outgoing connections, of which a busy machine has many.
+    """
+    first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    while True:
+        port = random.randrange(10_000, max(10_001, min(first, 32_000)))
+        with socket.socket() as sock, contextlib.suppress(OSError):
+            sock.bind(("127.0.0.1", port))
+            return port
 
 
 class Member:
@@ -46,6 +54,8 @@ class Member:
         self._env["PYTHONPATH"] = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
         self._process: subprocess.Popen[str] | None = None
         self._lock = threading.Lock()
+        self.answer: dict[str, Any] = {}
+        """The latest of a manager."""
 
     def start(self) -> Member:
         with open(self._log, "a") as log:
@@ -100,10 +110,10 @@ class Member:
             try:
                 process.stdin.write(json.dumps(command) + "\n")
                 process.stdin.flush()
-                answer: dict[str, Any] = json.loads(process.stdout.readline() or "{}")
+                self.answer = json.loads(process.stdout.readline() or "{}")
             except (OSError, ValueError):
-                return {}
-            return answer
+                self.answer = {}
+            return self.answer
 
 
 class Members:
@@ -189,7 +199,10 @@ class Members:
         while not true():
             if time.monotonic() > deadline:
                 logs = "\n".join(f"-- {name}:\n{one.log[-3000:]}" for name, one in self.members.items())
-                pytest.fail(f"still not true after {timeout_s:g} s: {what}\n{logs}")
+                pytest.fail(
+                    f"still not true after {timeout_s:g} s: {what}\n{logs}\n"
+                    f"-- the manager's latest answer: {self.members['manager'].answer}"
+                )
             time.sleep(0.05)
 
 
