@@ -44,6 +44,10 @@ nitpick_ignore_regex = [
     (r"py:.*", r"(pluggy|msgspec|docker|psutil|pathlib|os|pandas|matplotlib)(\..*)?"),
     # What is returned by a function whose text says what that is good for.
     (r"py:class", r"minorch\.simulation\.(workloads\.distributions\.\w+|traces\.trace\.Reading)"),
+    # What a fleet of machines is made of, and what a cluster passes on.
+    (r"py:class", r"minorch\.(cluster\.left_over\.Place|runtimes\.docker\.runtime\.About)"),
+    (r"py:class", r"minorch\.runtimes\.swarm\.runtime\.Link"),
+    (r"py:class", r"(ClusterOptions|DockerEngine|minorch\.stores\.postgresql\.lead\.Leader)"),
     # Names as they stand in annotations of modules that import them for types alone.
     (r"py:class", r"(Axes|Figure|Column|Run|SimulatedEngine|ManagerProcess|WorkerProcess|Action|Clock)"),
     (

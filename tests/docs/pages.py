@@ -1,8 +1,9 @@
 """Find the code blocks of a Markdown page, and run them.
 
 A page's Python blocks run top to bottom in one namespace, in one process of their own, in an empty directory.
-There are two ways to keep a page from running: ``<!-- needs: docker -->``, where no Docker Engine answers,
-and ``<!-- needs: swarm -->``, where there can be no Docker Swarm of the tests' own.
+There are three ways to keep a page from running: ``<!-- needs: docker -->``, where no Docker Engine answers,
+``<!-- needs: swarm -->``, where there can be no Docker Swarm of the tests' own, and
+``<!-- needs: postgresql -->``, where there can be no PostgreSQL.
 
 A block below a line such as ``` `src/mine/plugin.py`: ``` is that file. Such a page is not run block by
 block but followed: see ``test_followed_pages.py``.
@@ -25,6 +26,7 @@ DIRECTIVE = re.compile(r"^\{(?P<name>[\w:-]+)\}\s*(?P<argument>.*)$")
 OPTION = re.compile(r"^\s*:[\w-]+:")
 FILE = re.compile(r"^`(?P<path>[\w./-]+)`:$")
 NEEDS_DOCKER = re.compile(r"^<!--\s*needs:\s*docker\s*-->\s*$", re.MULTILINE)
+NEEDS_POSTGRESQL = re.compile(r"^<!--\s*needs:\s*postgresql\s*-->\s*$", re.MULTILINE)
 NEEDS_SWARM = re.compile(r"^<!--\s*needs:\s*swarm\s*-->\s*$", re.MULTILINE)
 
 CODE_DIRECTIVES = {"code", "code-block", "sourcecode"}
@@ -138,6 +140,11 @@ def needs_docker(text: str) -> bool:
 def needs_swarm(text: str) -> bool:
     """Whether the page says that its code needs a Docker Swarm."""
     return NEEDS_SWARM.search(text) is not None
+
+
+def needs_postgresql(text: str) -> bool:
+    """Whether the page says that its code needs a PostgreSQL."""
+    return NEEDS_POSTGRESQL.search(text) is not None
 
 
 # Cells are run as by a notebook, as far as a live view asks; its tests ask a real one.

@@ -11,6 +11,7 @@ from tests.docs.pages import (
     PageError,
     json_blocks,
     needs_docker,
+    needs_postgresql,
     needs_swarm,
     python_blocks,
     run_page,
@@ -49,6 +50,8 @@ def test_python_blocks_of_a_page_run(page: Path, request: pytest.FixtureRequest)
         request.getfixturevalue("made").update(relay.made)
     elif needs_swarm(text):
         done = run_page(page, DOCKER_HOST=request.getfixturevalue("swarm_engine").url)
+    elif needs_postgresql(text):
+        done = run_page(page, DATABASE_URL=request.getfixturevalue("postgresql_url"))
     else:
         done = run_page(page)
     assert done.returncode == 0, f"{name(page)}:\n{done.stdout}{done.stderr}"
@@ -166,10 +169,12 @@ def test_a_tag_that_hides_a_failure_is_an_error(tag: str):
     [
         ("<!-- needs: docker -->\n# Page\n", True),
         ("<!-- needs: swarm -->\n# Page\n", False),
+        ("<!-- needs: postgresql -->\n# Page\n", False),
         ("# Page\n\n<!--needs: docker-->\n", True),
         ("# Page\n\nSome pages say `<!-- needs: docker -->`.\n", False),
     ],
 )
 def test_a_page_says_that_it_needs_docker(text: str, needed: bool):
     assert needs_docker(text) is needed
+    assert needs_postgresql(text) is ("postgresql" in text)
     assert needs_swarm(text.replace("docker", "swarm")) is (needed or "swarm" in text)

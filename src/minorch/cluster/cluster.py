@@ -76,7 +76,7 @@ class Cluster:
         workers: how many workers share the machine evenly, or their nodes one by one; a ``Node``
             without a capacity gets an even share of what the others leave.
         runtime: what runs the tasks: ``"docker"``, ``"process"``, the name of a plugin, an object; or
-            ``"auto"``: Docker if an engine answers, else plain processes (:attr:`why` tells).
+            ``"auto"``: Docker if an engine answers, else plain processes (``cluster.why`` tells).
         scheduler: what chooses nodes: a name, a :class:`~minorch.Scheduler`, or a function
             ``cost(task, node)``.
         engine: the machines, instead of *runtime* and *workers*: the addresses of Docker Engines, as for
