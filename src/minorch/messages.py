@@ -35,6 +35,7 @@ __all__ = [
     "Streak",
     "decode",
     "encode",
+    "encoded_size",
 ]
 
 MAX_MESSAGE_BYTES: Final = 64 * 1024 * 1024
@@ -97,7 +98,8 @@ class Assign(msgspec.Struct, frozen=True, kw_only=True, tag="assign", omit_defau
     """Down: what a worker should have, in full or as a change to what it was told before.
 
     A worker takes it only if (epoch, revision) is higher than what it has applied, and a change only
-    if it has applied exactly ``base``.  What a full one does not name is to be stopped and forgotten.
+    if it has applied exactly ``base``.  What a full one neither names nor keeps is to be stopped
+    and forgotten.
     """
 
     cluster_id: Word
@@ -111,6 +113,9 @@ class Assign(msgspec.Struct, frozen=True, kw_only=True, tag="assign", omit_defau
     entries: Annotated[tuple[Assignment, ...], Several] = ()
     released: Annotated[tuple[tuple[Id, Count], ...], Several] = ()
     """(task id, attempt) that the worker may now forget, with container and logs."""
+    kept: Annotated[tuple[tuple[Id, Count], ...], Several] = ()
+    """(task id, attempt) of what a full one has no room for, or has told before: it is neither stopped nor
+    forgotten, and what is not known yet follows."""
     incarnation: Word = ""
     heard: Count = 0
     """The highest report of that incarnation that the manager has merged and made durable."""
@@ -233,6 +238,11 @@ def encode(message: Message) -> bytes:
     if len(data) > MAX_MESSAGE_BYTES:
         _refuse_size(len(data))
     return data
+
+
+def encoded_size(task: Task) -> int:
+    """How many bytes a task takes within a message."""
+    return len(_ENCODER.encode(task))
 
 
 def _refuse_size(size: int) -> NoReturn:

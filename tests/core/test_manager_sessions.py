@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import msgspec
 
 from minorch.manager.sessions import Session
@@ -27,9 +29,13 @@ def hear(session: Session, told: Report, now: float = 0.0) -> bool:
     return session.hear(told, epoch=EPOCH, now=now, resend_s=2.0, full_every_s=60.0)
 
 
-def say(session: Session, now: float = 0.0) -> Assign | None:
+def say(
+    session: Session, now: float = 0.0, *, most_bytes: int = 2**25, stops: Collection[str] = ()
+) -> Assign | None:
     return session.next_message(
         lambda task_id, attempt: Assignment(task_id=task_id, attempt=attempt, desired="stop"),
+        lambda task_id: 0 if task_id in stops else 1000,
+        most_bytes=most_bytes,
         cluster_id="c" * 32,
         epoch=EPOCH,
         now=now,

@@ -361,6 +361,32 @@ def absence_means_nothing() -> Iterator[Any]:
 
 
 @mutant
+def kept_taken_for_absent() -> Iterator[Any]:
+    """A worker gives up what a full message has no room for."""
+
+    def take(real: Any) -> Any:
+        return lambda self, assign, now: real(self, msgspec.structs.replace(assign, kept=()), now)
+
+    yield method(Worker, "_take_full", take)
+
+
+@mutant
+def rest_not_told() -> Iterator[Any]:
+    """What a full message has no room for is not told later."""
+
+    def message(real: Any) -> Any:
+        def next_message(self: Any, *args: Any, **rest: Any) -> Any:
+            found = real(self, *args, **rest)
+            if found is not None and found.kept:
+                self.changed.clear()
+            return found
+
+        return next_message
+
+    yield method(Session, "next_message", message)
+
+
+@mutant
 def tombstones_forgotten() -> Iterator[Any]:
     """A worker forgets a finished attempt as soon as it has reported it."""
 

@@ -92,6 +92,7 @@ class World:
                 reserve_after_s=dice.choice((1.0, 120.0)),
                 reserve_for_s=dice.choice((0.0, 5.0)),
                 ageing_s=dice.choice((1.0, 300.0)),
+                max_message_bytes=dice.choice((1, 5_000, 2**25)),
             ),
             worker_config=WorkerConfig(
                 max_starting=dice.choice((1, 8)),

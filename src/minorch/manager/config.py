@@ -55,6 +55,9 @@ class ManagerConfig(msgspec.Struct, frozen=True, kw_only=True):
     """How many tasks of finished jobs are remembered; whole jobs, the latest ones."""
     keep_jobs_s: float = 86_400.0
     """For how long finished jobs are remembered."""
+    max_message_bytes: int = 32 * 1024 * 1024
+    """What tells a worker of more than so much is told in several messages. A task that is larger than that
+    is told alone."""
     max_open_tasks: int = 1_000_000
     """How many tasks may be unfinished at a time; a job beyond that is refused."""
     max_events: int = 10_000

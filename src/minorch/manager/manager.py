@@ -24,7 +24,7 @@ from minorch.manager.planning import Planner
 from minorch.manager.reports import absorb_report
 from minorch.manager.retention import forget_jobs, next_to_forget, release_job, release_runs
 from minorch.manager.timing import Stopwatch
-from minorch.messages import Assign, Assignment, Report
+from minorch.messages import Assign, Assignment, Report, encoded_size
 from minorch.model import Job, Task
 from minorch.scheduling import CustomFilter, Explanation, Filters, JobPlan, Rebalance, Scheduler
 from minorch.state.events import Event
@@ -337,6 +337,8 @@ class Manager:
         for name in desk.talkative:
             message = desk.sessions[name].next_message(
                 self._assignment,
+                self._size_of,
+                most_bytes=desk.config.max_message_bytes,
                 cluster_id=self.cluster_id,
                 epoch=self.epoch,
                 now=now,
@@ -354,7 +356,7 @@ class Manager:
         entry = state.jobs[task.job_id]
         spec = entry.job.tasks[task.position]
         current = task.attempts[-1]
-        if current.state.terminal or task.ending is not None or task.moving:
+        if _is_to_stop(task):
             return Assignment(
                 task_id=task_id, attempt=attempt, desired="stop", run=current.run, grace_s=spec.stop_grace_s
             )
@@ -372,6 +374,18 @@ class Manager:
             may_have_begun=current.may_have_begun,
             grace_s=spec.stop_grace_s,
         )
+
+    def _size_of(self, task_id: str) -> int:
+        """How large a task's description is, in bytes; once for all instances; 0: it is to stop."""
+        state = self._desk.state
+        task = state.tasks[task_id]
+        if _is_to_stop(task):
+            return 0
+        entry = state.jobs[task.job_id]
+        size = entry.sizes.get(task.position)
+        if size is None:
+            size = entry.sizes[task.position] = encoded_size(entry.job.tasks[task.position])
+        return size
 
     # -- questions ----------------------------------------------------------------------------
 
@@ -509,3 +523,8 @@ class Manager:
         if entry is None:
             raise NotFound(f'there is no node "{name[:70]}"{did_you_mean(name, self._desk.state.nodes)}')
         return entry
+
+
+def _is_to_stop(task: TaskRecord) -> bool:
+    """Whether a worker is to end a task's latest attempt, and not to run it."""
+    return task.attempts[-1].state.terminal or task.ending is not None or task.moving

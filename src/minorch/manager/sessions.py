@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+from minorch.manager.parts import Parts, fitting
 from minorch.messages import Assign, Assignment, Report
 
 __all__ = ["Session"]
@@ -50,6 +51,8 @@ class Session:
         self._full_at: float | None = None
         self._full_due = False
         self._reply_due = False
+        self._parts: Parts | None = None
+        """None: one message was enough for everything."""
 
     @property
     def connected(self) -> bool:
@@ -112,6 +115,7 @@ class Session:
         self._certain_from, self._confirmed = self._revision + 1, 0
         self._merged = 0
         self._full_at = None
+        self._parts = None
 
     def _note_confirmed(self, revision: int, now: float) -> None:
         if revision >= self._certain_from and self._others:
@@ -122,11 +126,15 @@ class Session:
         elif revision > self._confirmed or self._waiting_since is None:
             self._waiting_since = now
         self._confirmed = max(self._confirmed, revision)
+        if self._parts is not None:
+            self._parts.confirmed(revision, self.held)
 
     def next_message(
         self,
         describe: Callable[[str, int], Assignment],
+        size_of: Callable[[str], int],
         *,
+        most_bytes: int,
         cluster_id: str,
         epoch: int,
         now: float,
@@ -136,6 +144,8 @@ class Session:
 
         Args:
             describe: gives the assignment of a task's attempt.
+            size_of: gives the size of a task's description, in bytes; 0: it is to stop.
+            most_bytes: what does not fit into so many follows once this is confirmed.
             cluster_id: the manager's cluster.
             epoch: the manager's own.
             now: seconds since 1970.
@@ -144,11 +154,14 @@ class Session:
         if not self.connected:
             return None
         base: int | None = self._revision
+        kept: tuple[tuple[str, int], ...] = ()
         if self._full_due:
-            base, wanted = None, list(self.held)
+            base, (wanted, rest, kept) = None, self._everything(most_bytes, size_of)
             self._full_at = self._waiting_since = now
         else:
             wanted = [task_id for task_id in self.changed if task_id in self.held]
+            count = fitting(wanted, most_bytes, size_of)
+            wanted, rest = wanted[:count], wanted[count:]
         released = tuple(self.released)
         if self._full_due or wanted or released:
             self._revision += 1
@@ -157,8 +170,12 @@ class Session:
         elif not self._reply_due:
             return None
         entries = tuple(describe(task_id, self.held[task_id]) for task_id in wanted)
+        if self._parts is not None and (self._full_due or wanted):
+            told = {task_id: self.held[task_id] for task_id in wanted}
+            self._parts.told(self._revision, told, full=self._full_due)
         self._full_due = self._reply_due = False
         self.changed.clear()
+        self.changed.update(dict.fromkeys(rest))  # once this is confirmed
         self.released.clear()
         return Assign(
             cluster_id=cluster_id,
@@ -168,7 +185,27 @@ class Session:
             base=base,
             entries=entries,
             released=released,
+            kept=kept,
             incarnation=self._incarnation,
             heard=self._merged,
             lease_s=lease_s,
         )
+
+    def _everything(
+        self, most_bytes: int, size_of: Callable[[str], int]
+    ) -> tuple[list[str], list[str], tuple[tuple[str, int], ...]]:
+        """What a full message tells, what there is no room for, and with what is known what it only names."""
+        wanted = list(self.held)
+        if fitting(wanted, most_bytes, size_of) == len(wanted):
+            self._parts = None
+            return wanted, [], ()
+        if self._parts is None:
+            self._parts = Parts()
+        unknown = self._parts.unknown(self.held, self.changed)
+        # A worker that has applied this must not begin what it was to stop: stops go first, and all of them.
+        stops = [task_id for task_id in unknown if not size_of(task_id)]
+        others = [task_id for task_id in unknown if size_of(task_id)]
+        count = fitting(others, most_bytes, size_of, named=len(wanted))
+        told = dict.fromkeys(stops + others[:count])
+        kept = tuple((task_id, number) for task_id, number in self.held.items() if task_id not in told)
+        return list(told), others[count:], kept

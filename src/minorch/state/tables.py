@@ -64,6 +64,7 @@ class JobEntry:
         "policies",
         "record",
         "shapes",
+        "sizes",
         "stopped",
         "tasks",
         "unmet",
@@ -85,6 +86,8 @@ class JobEntry:
         """How many instances each task still waits for."""
         self.policies: list[RestartPolicy] = [job.restart_policy(task) for task in job.tasks]
         social = any(task.affinity or task.spread_over for task in job.tasks)
+        self.sizes: dict[int, int] = {}
+        """Of the descriptions of tasks, by position, in bytes; of those that somebody asked for."""
         self.shapes = [
             Shape(record.id, task.name) if by_task else shape_of(task, job_id=record.id if social else None)
             for task in job.tasks

@@ -290,6 +290,7 @@ class Worker:
 
     def _take_full(self, assign: Assign, now: float) -> None:
         named = {f"{entry.task_id}/{entry.attempt}" for entry in assign.entries}
+        named.update(f"{task_id}/{attempt}" for task_id, attempt in assign.kept)
         for local in list(self._attempts.attempts.values()):
             if local.id in named:
                 continue
