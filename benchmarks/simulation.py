@@ -13,6 +13,9 @@ the messages between them, the ledger; not reading the result.  *bare* is the sa
 few lines with a heap of events and a scan of all nodes for the least loaded, which has nothing of that; it
 says what the machine could do at the time, and what a scan costs where there are many nodes.
 
+*Abreast*: as many simulations at a time as there are cores, each in a process of its own, as ``compare`` runs
+them; their tasks/s are added.
+
 *Day*: so many tasks over 86,400 s on 1,000 nodes, with the peak memory of the process.  *Growth*: ten times
 as many tasks on 1,000 nodes, tasks/s and memory for each more task.
 
@@ -25,6 +28,7 @@ import argparse
 import gc
 import heapq
 import json
+import os
 import random
 import resource
 import statistics
@@ -161,16 +165,36 @@ def _peak_mib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def in_a_process(kind: str, options: argparse.Namespace, **changes: object) -> Figures:
-    """The figures of one run in a fresh process."""
+def command_of(kind: str, options: argparse.Namespace, **changes: object) -> list[str]:
+    """What makes one run in a fresh process."""
     chosen = {**vars(options), **changes}
     arguments = [f"--nodes={chosen['nodes']}", f"--tasks={chosen['tasks']}"]
     arguments += [f"--instances={chosen['instances']}", f"--turn-s={chosen['turn_s']}"]
     arguments += [f"--scheduler={chosen['scheduler']}", f"--rate={chosen['rate']}"]
-    command = [sys.executable, "-m", "benchmarks.simulation", "--one", kind, *arguments]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return [sys.executable, "-m", "benchmarks.simulation", "--one", kind, *arguments]
+
+
+def in_a_process(kind: str, options: argparse.Namespace, **changes: object) -> Figures:
+    """The figures of one run in a fresh process."""
+    done = subprocess.run(command_of(kind, options, **changes), check=True, stdout=subprocess.PIPE, text=True)
     figures: Figures = json.loads(done.stdout)
     return figures
+
+
+def abreast(options: argparse.Namespace, **changes: object) -> Figures:
+    """The figures of a run on each core, all at a time: rates and memory added, else the largest."""
+    command = command_of("simulate", options, **changes)
+    processes = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(os.cpu_count() or 1)
+    ]
+    outputs = [process.communicate()[0] for process in processes]
+    if any(process.returncode for process in processes):
+        raise AssertionError("a simulation failed")
+    every: list[dict[str, float]] = [json.loads(output) for output in outputs]
+    return {
+        name: (sum if name in ("tasks/s", "peak MiB") else max)(one[name] for one in every)
+        for name in every[0]
+    }
 
 
 def medians(rounds: int, run: Callable[[], Figures]) -> Figures:
@@ -185,7 +209,8 @@ def rows_of(options: argparse.Namespace, say: Callable[[Figures], None]) -> list
 
     def measure(what: str, nodes: int, tasks: int, instances: int, **changes: object) -> None:
         arguments: dict[str, object] = {"nodes": nodes, "tasks": tasks, "instances": instances, **changes}
-        ours = medians(options.rounds, partial(in_a_process, "simulate", options, **arguments))
+        one = abreast if what == "abreast" else partial(in_a_process, "simulate")
+        ours = medians(options.rounds, partial(one, options, **arguments))
         row: Figures = {"what": what, "nodes": nodes, "tasks": tasks, "tasks/job": instances, **ours}
         if what == "nodes" and not options.no_bare:
             few = {**arguments, "tasks": max(1, min(tasks, 20_000_000 // nodes))}
@@ -197,6 +222,7 @@ def rows_of(options: argparse.Namespace, say: Callable[[Figures], None]) -> list
     for nodes in options.nodes:
         for instances in (1, MANY):
             measure("nodes", nodes, options.tasks, instances)
+        measure("abreast", nodes, options.tasks, MANY)
     if options.growth:
         for tasks in (options.growth // 10, options.growth):
             measure("growth", 1000, tasks, MANY)

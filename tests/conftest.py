@@ -1,12 +1,14 @@
 """Fixtures for all tests. A test that needs a real Docker Engine asks for ``engine_url`` or ``busybox``.
 
 Such a test carries the marker ``engine`` by itself. Without an engine it is skipped, with the reason; with
-``MINORCH_REQUIRE_DOCKER=1`` it fails instead, so that CI cannot pass by having no Docker.
+``MINORCH_REQUIRE_DOCKER=1`` it fails instead, so that CI cannot pass by having no Docker.  One that needs a
+real PostgreSQL asks for ``postgresql`` or ``postgresql_url``, with ``MINORCH_REQUIRE_POSTGRES=1``.
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import re
 from collections.abc import Iterator
@@ -20,6 +22,8 @@ from tools.relay import still_there
 
 if TYPE_CHECKING:
     from docker import APIClient
+
+    from tests.private_postgresql import Server
 
 API = "1.41"
 CREATE = re.compile(r"/containers/create(\?|$)")
@@ -129,3 +133,31 @@ def no_container_left(request: pytest.FixtureRequest) -> Iterator[None]:
     if url.startswith("unix://") and (left := still_there(engine.socket_of(url), made, SETTLE_S)):
         listed = "\n".join(f"  {id_[:12]}" for id_ in sorted(left))
         pytest.fail(f"the test left containers behind (remove with `docker rm -f`):\n{listed}", pytrace=False)
+
+
+_schemas = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Server]:
+    """A PostgreSQL of this process's own, which a test may stop but has to start again."""
+    try:
+        from tests.private_postgresql import missing, private_server
+
+        reason = missing()
+    except ImportError as error:
+        reason = f'psycopg cannot be imported ({error}); pip install "minorch[postgres]"'
+    if reason is not None:
+        if os.environ.get("MINORCH_REQUIRE_POSTGRES") == "1":
+            pytest.fail(f"MINORCH_REQUIRE_POSTGRES=1, but {reason}", pytrace=False)
+        pytest.skip(reason)
+    with private_server() as server:
+        yield server
+
+
+@pytest.fixture
+def postgresql_url(postgresql: Server) -> Iterator[str]:
+    """The URL of a store that was never used, in a schema of its own."""
+    schema = f"test_{next(_schemas)}"
+    yield postgresql.url(schema)
+    postgresql.run(f"DROP SCHEMA IF EXISTS {schema} CASCADE")

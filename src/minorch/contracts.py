@@ -12,6 +12,7 @@ from typing import Final, Literal, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 
+from minorch.errors import StoreFenced
 from minorch.ids import RunKey
 from minorch.model import HealthCheck, Task, TaskStats
 from minorch.resources import Resources
@@ -29,6 +30,7 @@ __all__ = [
     "RunStatus",
     "Runtime",
     "RuntimeInfo",
+    "SharedStore",
     "Store",
     "Watch",
 ]
@@ -323,3 +325,33 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Let go of it. Closing twice is fine."""
+
+
+@runtime_checkable
+class SharedStore(Protocol):
+    """What a store may offer on top: several managers share it, and one of them leads.
+
+    Who leads loads and commits, as with any other store.  Once another manager leads, every call raises
+    :class:`~minorch.errors.StoreFenced`, and nothing that the former leader still wants to write is taken.
+    """
+
+    def lead(self, timeout_s: float | None = None) -> bool:
+        """Wait until this one leads; False: it does not after *timeout_s* seconds, or was closed meanwhile.
+
+        Raises:
+            StoreError: it cannot be used; the message says why.
+        """
+
+    def confirm(self) -> None:
+        """Return if this one leads for certain, cheaply: it is asked before anything is sent.
+
+        Raises:
+            StoreFenced: another manager leads.
+            StoreError: that cannot be found out.
+        """
+
+    def when_lost(self, callback: Callable[[StoreFenced], None]) -> None:
+        """Have *callback* called, from any thread, when it is found that another manager leads.
+
+        It is called at once if that is known already, and forgotten with the next :meth:`lead`.
+        """

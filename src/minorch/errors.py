@@ -30,6 +30,7 @@ __all__ = [
     "StartFailed",
     "StoreCorrupt",
     "StoreError",
+    "StoreFenced",
     "StoreLocked",
     "StoreVersionError",
     "TraceError",
@@ -180,6 +181,10 @@ class StoreError(MinorchError):
 
 class StoreLocked(StoreError):
     """Another process has the store open for writing."""
+
+
+class StoreFenced(StoreError):
+    """Another manager leads: what this one wanted to write was refused, and it must end."""
 
 
 class StoreCorrupt(StoreError):

@@ -13,7 +13,8 @@ def test_it_tells_rates_growth_and_a_day(capsys: pytest.CaptureFixture[str]):
     options = "--nodes 10 --tasks 60 --growth 100 --day 40 --rounds 1 --json"
     simulation.main(options.split())
     report = json.loads(capsys.readouterr().out)
-    assert [row["what"] for row in report["rows"]] == ["nodes", "nodes", "growth", "growth", "day", "day"]
+    expected = ["nodes", "nodes", "abreast", "growth", "growth", "day", "day"]
+    assert [row["what"] for row in report["rows"]] == expected
     assert all(row["tasks/s"] > 0 and row["peak MiB"] > 10 for row in report["rows"])
     assert all(row["by bare"] > 0 for row in report["rows"][:2])
 

@@ -29,7 +29,7 @@ def test_it_has_everything_that_is_built_in(registry: Registry):
             for name in ("round-robin", "least-loaded", "epvm", "bin-pack", "spread", "random")
         ),
         *(("runtime", name) for name in ("docker", "process")),
-        *(("store", name) for name in ("memory", "sqlite")),
+        *(("store", name) for name in ("memory", "sqlite", "postgresql", "postgres")),
     }
     assert all(info.summary and info.origin == "built in" for info in registry.describe())
 

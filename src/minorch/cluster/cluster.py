@@ -67,8 +67,8 @@ class Cluster:
         scheduler: what chooses nodes: a name, a :class:`~minorch.Scheduler`, or a function
             ``cost(task, node)``.
         store: where the state is kept: ``"memory"``, ``"sqlite:jobs.db"`` (``"sqlite:///jobs.db"`` is
-            a file in the root directory), a :class:`~pathlib.Path`, or an object. A cluster that is
-            opened on a durable store goes on where the last one stopped.
+            a file in the root directory), a :class:`~pathlib.Path`, ``"postgresql://host/database"``, or an
+            object. A cluster that is opened on a durable store goes on where the last one stopped.
         filters: what keeps tasks off nodes beside the built-in filters: names, or functions that get a task
             and a node and return None, or in words why it cannot go there.
         plugins: modules or objects with plugin hooks, for this cluster alone.
@@ -138,6 +138,7 @@ class Cluster:
                 clock=clock,
                 seed=seed,
                 filters=more_filters,
+                on_lost=crew.give_way,
             )
             if maker.durable:
                 crew.presence = Presence(self._manager.cluster_id)

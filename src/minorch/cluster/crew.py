@@ -16,7 +16,7 @@ from minorch.cluster.handles import JobHandle
 from minorch.cluster.setup import Chosen
 from minorch.contracts import Runtime, Store
 from minorch.drivers import ManagerDriver, Presence, RuntimeHands, WorkerDriver
-from minorch.errors import ClusterClosed, MinorchError
+from minorch.errors import ClusterClosed, MinorchError, StoreFenced
 from minorch.manager import Manager
 from minorch.messages import Assign
 from minorch.plugins import Registry
@@ -53,6 +53,8 @@ class Crew:
         self.closed = True
         """Until everything stands, and from its end on."""
         self.closing = False
+        self.lost: StoreFenced | None = None
+        """That another cluster leads on the same store, if that is why it was closed."""
         self._ending = threading.RLock()
         self._manager: ManagerDriver | None = None
 
@@ -82,14 +84,30 @@ class Crew:
 
         Raises:
             ClusterClosed: the cluster was closed.
+            StoreFenced: another one leads on its store.
         """
         self.check_open()
         return self.chosen.runtime
 
     def check_open(self) -> None:
         """Refuse what needs the cluster open."""
+        if self.lost is not None:
+            raise StoreFenced(str(self.lost))
         if self.closed:
             raise ClusterClosed("the cluster is closed; make a new one")
+
+    def give_way(self, error: StoreFenced) -> None:
+        """Have it closed, since another cluster leads on its store: what runs is that one's now.
+
+        The manager's thread calls this, as the last thing that it does.
+        """
+        self.lost = error
+        threading.Thread(target=self._end_without_stopping, name="minorch-closing", daemon=True).start()
+
+    def _end_without_stopping(self) -> None:
+        with self._ending:
+            if not self.closed:
+                self.end_threads()
 
     # -- the end ------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from minorch.cluster.handles import countable
 from minorch.drivers import ManagerDriver
-from minorch.errors import ClusterClosed, UsageError
+from minorch.errors import UsageError
 from minorch.state.pictures import TaskInfo
 
 __all__ = ["wait_drained"]
@@ -37,7 +37,7 @@ def wait_drained(manager: ManagerDriver, node: str, timeout: float | None) -> No
     if not info.draining:
         raise UsageError(f'node "{node}" is not being drained; drain("{node}") begins it')
     if in_time:
-        raise ClusterClosed(f'the cluster was closed before node "{node}" was empty')
+        raise manager.ended(f'the cluster was closed before node "{node}" was empty')
     jobs = manager.ask(lambda core, now: core.jobs())
     left = [f"{task.job}/{task.name}" for job in jobs for task in job.tasks if _is_on(task, node)]
     more = f" and {len(left) - _NAMED} more" if len(left) > _NAMED else ""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from minorch.cluster.opened import in_notebook
 from minorch.cluster.tables import text_table
-from minorch.errors import ClusterClosed, JobFailed, MinorchError, NotFound, RuntimeFault, did_you_mean
+from minorch.errors import JobFailed, MinorchError, NotFound, RuntimeFault, did_you_mean
 from minorch.ids import RunKey
 from minorch.markup import note, view
 from minorch.model import TaskStats, redact
@@ -366,7 +366,7 @@ class JobHandle:
         finally:
             end()
         if self._unready():
-            raise ClusterClosed(f'the cluster was closed before job "{self.name}" was ready')
+            raise manager.ended(f'the cluster was closed before job "{self.name}" was ready')
         return self.state
 
     def _what_is_told(self) -> str:
@@ -446,7 +446,8 @@ class JobHandle:
     def _final_state(self) -> JobState:
         state = self.info().state
         if not state.terminal:
-            raise ClusterClosed(f'the cluster was closed while job "{self.name}" was {state}')
+            words = f'the cluster was closed while job "{self.name}" was {state}'
+            raise self._access.manager.ended(words)
         return state
 
     def _when_over(self, callback: Callable[[], object]) -> Callable[[], None]:

@@ -16,9 +16,9 @@ from typing import TypeVar
 
 import msgspec
 
-from minorch.contracts import Store
+from minorch.contracts import SharedStore, Store
 from minorch.drivers.clock import SteadyClock, new_id
-from minorch.errors import ClusterClosed, MessageError, NotFound, StoreError, UsageError
+from minorch.errors import ClusterClosed, MessageError, NotFound, StoreError, StoreFenced, UsageError
 from minorch.manager import Manager, ManagerConfig, Step
 from minorch.messages import Assign, Report
 from minorch.scheduling import CustomFilter, Scheduler
@@ -34,6 +34,7 @@ class _Wake(enum.Enum):
     """What else may be in the inbox."""
 
     REPORTS = "reports were put aside"
+    LOST = "another manager leads"
 
 
 _Call = tuple[Callable[[], object], "Future[object]"]
@@ -52,6 +53,9 @@ class ManagerDriver:
     the busier it is, the more changes share one.  A turn that cannot be written is tried again until it can,
     and no other one begins before: so no more waits than one turn and the latest report of each worker.
 
+    Where managers share the store, this one ends when another leads: it sends nothing any more, whoever calls
+    or waits is told :class:`~minorch.errors.StoreFenced`, and :attr:`lost` says so.
+
     Args:
         scheduler: the strategy; it serves this manager alone.
         store: where the manager's rows are; it is read now and written in the manager's thread.
@@ -63,6 +67,7 @@ class ManagerDriver:
         clock: seconds since 1970, never going back.
         seed: makes the scheduler's random choices repeatable; None: they are not.
         filters: filters of one's own, by name, beside the built-in ones.
+        on_lost: called in the manager's thread, as the last thing that it does, if another manager leads.
 
     Raises:
         StoreError: the store cannot be read.
@@ -80,7 +85,12 @@ class ManagerDriver:
         clock: Callable[[], float] | None = None,
         seed: int | None = None,
         filters: Mapping[str, CustomFilter] | None = None,
+        on_lost: Callable[[StoreFenced], None] | None = None,
     ) -> None:
+        self._on_lost = on_lost
+        self._shared = store if isinstance(store, SharedStore) else None
+        self._lost: StoreFenced | None = None
+        self._over = threading.Event()
         self._clock = clock or SteadyClock()
         self._store = store
         self._send = send
@@ -133,16 +143,41 @@ class ManagerDriver:
         """Whether it has ended or is about to."""
         return self._closed
 
+    @property
+    def lost(self) -> StoreFenced | None:
+        """That another manager leads, if that is why it ends."""
+        return self._lost
+
+    def wait_closed(self, timeout_s: float | None = None) -> bool:
+        """Wait until it has ended: because of :meth:`close`, of a bug, or because another manager leads.
+
+        Returns:
+            Whether it has; False if it has not after *timeout_s* seconds.
+
+        Raises:
+            UsageError: this is the manager's thread.
+        """
+        self.refuse_own_thread("wait for its end")
+        return self._over.wait(timeout_s)
+
     def start(self) -> None:
         """Begin; the manager's new epoch is durable when this returns.
 
         Raises:
-            StoreError: the store cannot be written.
+            StoreError: the store cannot be written; ``StoreFenced`` if another manager leads.
         """
         step = self.manager.settle(self._clock())
         self._store.commit(step.changes)
         self._step = msgspec.structs.replace(step, changes=())  # the rest is for the manager's thread
         self._thread.start()
+        if self._shared is not None:
+            self._shared.when_lost(self._lose)
+
+    def _lose(self, error: StoreFenced) -> None:
+        """End it, from any thread: another manager leads."""
+        self._lost = error
+        self._closed = True
+        self._inbox.put(_Wake.LOST)
 
     def receive(self, report: Report) -> None:
         """Hand the manager a message, from any thread.
@@ -172,7 +207,8 @@ class ManagerDriver:
 
         Raises:
             ClusterClosed: the driver was closed.
-            StoreError: the store cannot be written; nothing new is accepted until it can.
+            StoreError: the store cannot be written; nothing new is accepted until it can. ``StoreFenced``
+                if another manager leads; this one has ended then.
         """
         future = self.hand_over(change)
         try:
@@ -268,12 +304,18 @@ class ManagerDriver:
                 "do it in a thread of your own"
             )
 
-    def _gone(self) -> ClusterClosed:
+    def _gone(self) -> ClusterClosed | StoreFenced:
+        if self._lost is not None:
+            return StoreFenced(str(self._lost))  # each caller's own, with a traceback of its own
         if self._bug is None:
             return ClusterClosed("the cluster is closed")
         return ClusterClosed(
             f"the cluster ended because of a bug in minorch: {type(self._bug).__name__}: {self._bug}"
         )
+
+    def ended(self, words: str) -> ClusterClosed | StoreFenced:
+        """What to raise where something was waited for and this ended before: *words*, or who leads now."""
+        return ClusterClosed(words) if self._lost is None else self._gone()
 
     def when_changed(self, job_id: str, callback: Callable[[], None]) -> Callable[[], None]:
         """Have *callback* called, in the manager's thread, each time something of a job changed.
@@ -315,6 +357,8 @@ class ManagerDriver:
         """End the thread after a last turn; the store is left open. Closing twice is fine."""
         self._closed = True
         self._inbox.put(None)
+        if self._thread.ident is None:  # it never began
+            self._over.set()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(timeout_s)
 
@@ -326,6 +370,11 @@ class ManagerDriver:
         finally:  # whatever it was, nobody may be left waiting
             self._closed = True
             self._give_up()
+            if self._lost is not None:
+                _log.error("the manager ended: %s", self._lost)
+                if self._on_lost is not None:
+                    self._tell(self._on_lost, self._lost)
+            self._over.set()
 
     def _take_turns(self) -> None:
         deadline: float | None = self._clock()
@@ -345,8 +394,14 @@ class ManagerDriver:
                     item = self._inbox.get_nowait()
             except queue.Empty:
                 item = None  # or the latest call, and all that it refers to, would live until the next one
+            if self._lost is not None:
+                self._taken = [future for _, future in calls]
+                return
             try:
                 deadline = self._turn(calls)
+            except StoreFenced as error:
+                self._lost = error
+                return
             except BaseException as error:  # noqa: BLE001  its callers are told
                 _log.exception("the manager stopped because of a bug in minorch")
                 self._bug = error
@@ -398,13 +453,25 @@ class ManagerDriver:
             )
 
     def _commit(self, step: Step) -> bool:
-        """Whether a step is durable; a store that has just failed is left alone, until the very end."""
-        if not step.changes:
+        """Whether a step is durable; a store that has just failed is left alone, until the very end.
+
+        Where managers share the store, this one must also lead when it sends: what it says may be old else.
+
+        Raises:
+            StoreFenced: another manager leads.
+        """
+        shared = self._shared if step.messages else None
+        if not step.changes and shared is None:
             return True
         if self._fault is not None and not self._closed and self._clock() < self._retry_at:
             return False
         try:
-            self._store.commit(step.changes)
+            if step.changes:
+                self._store.commit(step.changes)
+            if shared is not None:
+                shared.confirm()
+        except StoreFenced:
+            raise
         except BaseException as error:  # noqa: BLE001  a store may be anybody's; written twice is the same
             if self._fault is None:
                 _log.error(
@@ -423,7 +490,8 @@ class ManagerDriver:
     def _deliver(self, step: Step) -> None:
         """Send and tell what is durable, answer callers, and call back those who wait."""
         for message in step.messages:
-            self._pass_on(message)
+            if self._lost is None:
+                self._pass_on(message)
         if step.events and self._on_events is not None:
             self._tell(self._on_events, step.events)
         self._step = None
@@ -450,9 +518,9 @@ class ManagerDriver:
             _log.warning("a message for worker %s could not be sent: %s", message.worker, error)
 
     @staticmethod
-    def _tell(observer: Callable[[Sequence[Event]], None], events: Sequence[Event]) -> None:
+    def _tell(observer: Callable[[_T], None], what: _T) -> None:
         try:
-            observer(events)
+            observer(what)
         except BaseException:  # noqa: BLE001  observers are the application's; exit() ends its caller
             _log.exception("an observer of events raised")
 
@@ -460,7 +528,6 @@ class ManagerDriver:
         """Answer everybody who still waits."""
         with self._door:
             self._ended = True
-        closed = self._gone()
         if self._fault is not None:
             in_doubt = StoreError(
                 f"the cluster ended before the store took the change, which is in doubt: {self._fault}"
@@ -474,7 +541,7 @@ class ManagerDriver:
                 futures.append(item[1])
         for future in futures:
             if not future.done():
-                future.set_exception(closed)
+                future.set_exception(self._gone())
         with self._lock:
             callbacks = [callback for waiting in self._callbacks.values() for callback in waiting]
         self._call_back(callbacks)
