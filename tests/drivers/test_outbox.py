@@ -5,14 +5,17 @@ from __future__ import annotations
 import random
 import threading
 
+import pytest
 from hypothesis import given, strategies as st
 
 from minorch.drivers import Outbox
 from minorch.drivers.outbox import fold
+from minorch.manager import ManagerConfig
 from minorch.messages import Assign, Assignment, Report
-from minorch.model import Node, RestartPolicy, Task
+from minorch.model import Job, Node, RestartPolicy, Task
 from minorch.states import AttemptState
 from minorch.worker import Listed, ListRuns, Worker
+from tests.stories.world import World, sleeper
 
 CLUSTER = "c" * 32
 
@@ -111,6 +114,46 @@ def test_a_worker_has_the_same_after_one_folded_order_as_after_all_of_them(data:
     assert folded_told == told
     assert set(folded_having) == ids, "what was released meanwhile is not begun at all"
     assert set(having) >= ids
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_cluster_whose_orders_are_fetched_now_and_then_misses_none_of_them(seed: int):
+    dice, box = random.Random(seed), Outbox[Assign]()
+    world = World("a", "b", manager_config=ManagerConfig(resend_s=1e6, full_every_s=1e6, lease_s=1e6))
+    told_in_full = sum(message.base is None for message in world.sent)
+
+    def hold(message: Assign | Report) -> bool:
+        if isinstance(message, Assign):
+            box.put(message)
+        return isinstance(message, Assign)
+
+    world.lose = hold
+    jobs = []
+    for number in range(30):
+        jobs.append(world.submit(Job(f"job-{number}", [sleeper()], retries=1)))
+        if dice.random() < 0.3:
+            world.stop(job=dice.choice(jobs))
+        for machine in world.machines.values():
+            if dice.random() < 0.3 and (order := box.take(machine.node.name)) is not None:
+                world._deliver(order, machine)
+        world.pass_time(dice.uniform(0.0, 2.0))
+        for machine in world.machines.values():
+            for key in machine.live:
+                if dice.random() < 0.3:
+                    machine.exit(key, dice.choice((0, 0, 1)))
+        world.run()
+    for _ in range(100):
+        if all(world.job(job).state.terminal for job in jobs):
+            break
+        for machine in world.machines.values():
+            if (order := box.take(machine.node.name)) is not None:
+                world._deliver(order, machine)
+            for key in machine.live:
+                machine.exit(key, 0)
+        world.pass_time(1.0)
+    else:
+        pytest.fail("it does not come to an end")
+    assert sum(message.base is None for message in world.sent) == told_in_full, "nothing was told twice"
 
 
 def test_a_report_says_all_that_those_before_it_did():

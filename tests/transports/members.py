@@ -46,6 +46,8 @@ class Member:
         self._env["PYTHONPATH"] = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
         self._process: subprocess.Popen[str] | None = None
         self._lock = threading.Lock()
+        self.answer: dict[str, Any] = {}
+        """The latest of a manager."""
 
     def start(self) -> Member:
         with open(self._log, "a") as log:
@@ -100,10 +102,10 @@ class Member:
             try:
                 process.stdin.write(json.dumps(command) + "\n")
                 process.stdin.flush()
-                answer: dict[str, Any] = json.loads(process.stdout.readline() or "{}")
+                self.answer = json.loads(process.stdout.readline() or "{}")
             except (OSError, ValueError):
-                return {}
-            return answer
+                self.answer = {}
+            return self.answer
 
 
 class Members:
@@ -189,7 +191,10 @@ class Members:
         while not true():
             if time.monotonic() > deadline:
                 logs = "\n".join(f"-- {name}:\n{one.log[-3000:]}" for name, one in self.members.items())
-                pytest.fail(f"still not true after {timeout_s:g} s: {what}\n{logs}")
+                pytest.fail(
+                    f"still not true after {timeout_s:g} s: {what}\n{logs}\n"
+                    f"-- the manager's latest answer: {self.members['manager'].answer}"
+                )
             time.sleep(0.05)
 
 
@@ -267,8 +272,10 @@ class Pipe(Members):
 
     def close(self) -> None:
         super().close()
-        for name in self.pids:  # they end by themselves when the manager is gone
-            pid = int(self.pids[name].read_text())
+        for name, file in self.pids.items():  # they end by themselves when the manager is gone
+            if not file.exists():
+                continue
+            pid = int(file.read_text())
             self.until(f"the end of worker {name}", lambda: not Path(f"/proc/{pid}").exists())  # noqa: B023
 
 
