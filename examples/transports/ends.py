@@ -99,10 +99,7 @@ async def carry_out(driver: AsyncManagerDriver, command: object) -> dict[str, An
             return {}
         case {"job": str(name)}:
             info = await driver.ask(lambda core, now: core.job(name))
-            tasks = {
-                task.id: {"name": task.name, "state": task.state, "runs": [one.run for one in task.attempts]}
-                for task in info.tasks
-            }
+            tasks = {task.id: describe(task) for task in info.tasks}
             return {"state": info.state, "tasks": tasks}
         case {"nodes": _}:
             nodes = await driver.ask(lambda core, now: core.nodes())
@@ -110,3 +107,9 @@ async def carry_out(driver: AsyncManagerDriver, command: object) -> dict[str, An
     raise ValueError(
         'say {"submit": {...}}, {"job": NAME}, {"stop": NAME}, {"release": NAME} or {"nodes": true}'
     )
+
+
+def describe(task: mo.TaskInfo) -> dict[str, Any]:
+    """Where a task stands, and how each of its attempts ended."""
+    attempts = [{"run": one.run, "reason": one.reason} for one in task.attempts]
+    return {"name": task.name, "state": task.state, "attempts": attempts}

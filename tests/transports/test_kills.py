@@ -22,7 +22,9 @@ def test_nothing_is_lost_and_nothing_runs_twice_whoever_is_killed(kind: type[Mem
             "serve", "exec sleep 1000", replicas=2, restart={"mode": "always"}, resources={"cpu": 0.1}
         )
         assert "id" in manager.tell({"submit": {"name": "service", "kind": "service", "tasks": [service]}})
-        assert "id" in manager.tell({"submit": {"name": "batch", "tasks": [batch], "parallelism": 4}})
+        assert "id" in manager.tell(
+            {"submit": {"name": "batch", "tasks": [batch], "parallelism": 4, "retries": 9}}
+        )
 
         for number, victim in enumerate(["a", "manager", *members.others, "b", "manager"], 1):
             members.until("something goes on", lambda: members.count("end") >= 5 * number)  # noqa: B023
@@ -36,22 +38,28 @@ def test_nothing_is_lost_and_nothing_runs_twice_whoever_is_killed(kind: type[Mem
             else:
                 members.members[victim].start()
 
+        # What a worker was about to begin when it was killed may have run: no success, and it costs a retry.
         members.until("the batch is over", lambda: told(members, "batch").get("state") == "COMPLETED")
         members.until("the service runs", lambda: states(members, "service") == ["RUNNING"] * 2)
-        jobs = {name: told(members, name)["tasks"] for name in ("batch", "service")}
+        members.until("two of it run, and nothing else", lambda: len(members.runs()) == 2)
         written = members.written()
         assert set(written.values()) == {1}, "a run began twice, or ended twice"
-        for name, tasks in jobs.items():
-            for task_id, task in tasks.items():
-                runs = {
-                    (attempt, run)
-                    for (id_, attempt, run, what) in written
-                    if (id_, what) == (task_id, "begin")
-                }
-                assert runs == {(1, 1)}, f"{task['name']} of {name} ran {sorted(runs)}, and nothing was lost"
-                if name == "batch":
-                    assert (task_id, 1, 1, "end") in written, "it is called completed, and did not end"
-        assert len(written) == 2 * BATCH + 2
+        again = 0
+        for task_id, task in told(members, "batch")["tasks"].items():
+            *before, last = task["attempts"]
+            assert {attempt["reason"] for attempt in before} <= {"exit_unknown"}, "nothing was lost"
+            assert last == {"run": 1, "reason": "exited"}
+            begun = {key[1:3] for key in written if (key[0], key[3]) == (task_id, "begin")}
+            assert begun <= {(number, 1) for number in range(1, len(before) + 2)}, "nobody told it to"
+            for what in ("begin", "end"):
+                assert (task_id, len(before) + 1, 1, what) in written, "it is called completed, and is not"
+            again += len(before)
+        assert again <= 4, "only what was about to begin when its worker was killed is run again"
+        for task_id, task in told(members, "service")["tasks"].items():
+            (attempt,) = task["attempts"]
+            begun = {key[1:3] for key in written if key[0] == task_id}
+            assert (1, attempt["run"]) in begun
+            assert begun <= {(1, run) for run in range(1, attempt["run"] + 1)}, "nobody told it to"
 
         manager.tell({"stop": "service"})
         members.until("the service has stopped", lambda: states(members, "service") == ["STOPPED"] * 2)
