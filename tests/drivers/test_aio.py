@@ -405,7 +405,7 @@ def test_a_busy_loop_is_woken_once_however_much_happens(monkeypatch: pytest.Monk
         async with manager() as driver:
             job_id = await driver.call(submit())
             waiter = asyncio.create_task(driver.wait_over(job_id))
-            await until(lambda: driver._driver._callbacks)
+            await until(lambda: job_id in driver._driver._callbacks)
             rung: list[object] = []
             into_loop = driver._bridge.into_loop
             monkeypatch.setattr(
@@ -448,7 +448,7 @@ def test_one_waits_for_the_end_of_a_job_and_is_told_when_the_manager_goes_before
             await driver.call(lambda core, now: core.stop(job_id, now))
             await waiter
             assert await driver.job_is_over(job_id)
-            assert not driver._driver._callbacks
+            assert len(driver._driver._callbacks) == 1, "that of its own end"
             left = asyncio.create_task(driver.wait_over(await driver.call(submit("left"))))
             await asyncio.sleep(0.02)
         with pytest.raises(mo.ClusterClosed):
@@ -468,7 +468,7 @@ def test_who_waits_and_is_cancelled_leaves_nothing_behind():
                 waiter.cancel()
                 await asyncio.wait([waiter])
             await driver.ask(names)  # behind all that was asked before
-            assert not driver._driver._callbacks
+            assert len(driver._driver._callbacks) == 1, "that of its own end"
 
     run(main())
 
@@ -634,6 +634,48 @@ def test_a_bug_ends_it_and_tells_every_caller(monkeypatch: pytest.MonkeyPatch):
     run(main())
 
 
+def test_a_manager_that_another_one_has_replaced_ends_and_tells_everybody():
+    async def main() -> None:
+        store, lost, sent = FlakyStore(), list[object](), list[mo.Assign]()
+
+        def told(error: mo.StoreFenced) -> None:
+            asyncio.get_running_loop()
+            lost.append(str(error))
+
+        async with manager(store, send=sent.append, on_lost=told) as driver:
+            driver.receive(report(driver))
+            await until(lambda: sent)
+            waiter = asyncio.create_task(driver.wait_over(await driver.call(submit())))
+            await asyncio.sleep(0.02)
+            before = len(sent)
+            assert not await driver.wait_closed(0.0)
+            store.error = mo.StoreFenced("another manager leads")
+            for late in (driver.call(submit("two")), driver.call(submit("three")), driver.ask(names), waiter):
+                with pytest.raises(mo.StoreFenced, match="another manager leads"):
+                    await late
+            assert await driver.wait_closed()
+            await until(lambda: lost)
+            assert isinstance(driver.lost, mo.StoreFenced)
+            driver._post(sent[0])  # as if it had waited for the loop
+            await asyncio.sleep(0.02)
+            assert len(sent) == before
+        assert lost == ["another manager leads"]
+
+    run(main())
+
+
+def test_who_waits_for_its_end_is_told_of_a_close():
+    async def main() -> None:
+        async with manager() as driver:
+            waiter = asyncio.create_task(driver.wait_closed())
+            await asyncio.sleep(0.02)
+            assert not waiter.done()
+        assert await waiter
+        assert await driver.wait_closed(0.0)
+
+    run(main())
+
+
 def test_a_loop_that_ends_everything_has_the_last_turn_taken():
     store = FlakyStore()
 
@@ -784,6 +826,7 @@ def test_the_twins_have_the_same_methods():
         "when_drained",
         "refuse_own_thread",
         "hand_over",
+        "ended",
         "overdue",
         "manager",
     }

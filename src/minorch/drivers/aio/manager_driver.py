@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 from collections import deque
@@ -15,6 +16,7 @@ from minorch.drivers.aio.bridge import Bridge
 from minorch.drivers.aio.carrier import Carrier
 from minorch.drivers.aio.keeper import Keeper
 from minorch.drivers.manager_driver import ManagerDriver
+from minorch.errors import StoreFenced
 from minorch.manager import Manager, ManagerConfig
 from minorch.messages import Assign, Report
 from minorch.scheduling import CustomFilter, Scheduler
@@ -24,6 +26,8 @@ __all__ = ["AsyncManagerDriver"]
 
 _log = logging.getLogger("minorch.drivers")
 _T = TypeVar("_T")
+_ITS_END: Final = "the end of the manager"
+"""What those wait for who wait for that, beside jobs; no job's id looks like it."""
 _MOST_EVENTS: Final = 10_000
 """How many events may wait for a loop that is busy: as many as the manager remembers by default."""
 
@@ -34,6 +38,9 @@ class AsyncManagerDriver:
     The manager takes its turns, and writes to its store, in one thread, as that of
     :class:`~minorch.drivers.ManagerDriver` does and by the same rules; questions wait in another.  So nothing
     that it does holds up the loop.  All methods are called on the loop.
+
+    Where managers share the store, this one ends when another leads: it sends nothing any more, whoever calls
+    or waits is told :class:`~minorch.errors.StoreFenced`, and :attr:`lost` says so.
 
     Args:
         scheduler: the strategy; it serves this manager alone, and is called in the manager's thread.
@@ -49,6 +56,7 @@ class AsyncManagerDriver:
         clock: seconds since 1970, never going back; called from several threads.
         seed: makes the scheduler's random choices repeatable; None: they are not.
         filters: filters of one's own, by name, beside the built-in ones.
+        on_lost: called on the loop if another manager leads.
         send_timeout_s: a send that takes longer is cancelled, and its message lost.
 
     Raises:
@@ -67,10 +75,14 @@ class AsyncManagerDriver:
         clock: Callable[[], float] | None = None,
         seed: int | None = None,
         filters: Mapping[str, CustomFilter] | None = None,
+        on_lost: Callable[[StoreFenced], None] | None = None,
         send_timeout_s: float = 30.0,
     ) -> None:
         self._bridge = Bridge("minorch-questions")
-        self._carrier = Carrier[Assign](self._bridge, send, send_timeout_s)
+        self._send = send
+        self._carrier = Carrier[Assign](self._bridge, self._pass_on, send_timeout_s)
+        self._on_lost = on_lost
+        self._over = asyncio.Event()
         self._on_events = on_events
         self._events: deque[Event] = deque(maxlen=_MOST_EVENTS)
         self._taking = threading.Lock()
@@ -84,6 +96,7 @@ class AsyncManagerDriver:
             clock=clock,
             seed=seed,
             filters=filters,
+            on_lost=self._lose,
         )
         self._keeper = Keeper(self._bridge, self._carrier, self._driver.close)
 
@@ -98,6 +111,11 @@ class AsyncManagerDriver:
         return self._driver.closed
 
     @property
+    def lost(self) -> StoreFenced | None:
+        """That another manager leads, if that is why it ends."""
+        return self._driver.lost
+
+    @property
     def forked(self) -> bool:
         """Whether this process is a fork of the one that it lives in: its threads are not here."""
         return self._driver.forked
@@ -106,9 +124,9 @@ class AsyncManagerDriver:
         """Begin; the manager's new epoch is durable when this returns.
 
         Raises:
-            StoreError: the store cannot be written.
+            StoreError: the store cannot be written; ``StoreFenced`` if another manager leads.
         """
-        await self._keeper.start(self._driver.start)
+        await self._keeper.start(self._begin)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -137,7 +155,8 @@ class AsyncManagerDriver:
 
         Raises:
             ClusterClosed: the driver was closed.
-            StoreError: the store cannot be written; nothing new is accepted until it can.
+            StoreError: the store cannot be written; nothing new is accepted until it can. ``StoreFenced``
+                if another manager leads; this one has ended then.
         """
         self._driver.refuse_own_thread("change the cluster")  # first of all: a fork has another loop
         self._bridge.check()
@@ -198,6 +217,17 @@ class AsyncManagerDriver:
             lambda wake: self._driver.when_drained(node, wake), lambda: not self._driver.is_draining(node)
         )
 
+    async def wait_closed(self, timeout_s: float | None = None) -> bool:
+        """Wait until it has ended: because of :meth:`close`, of a bug, or because another manager leads.
+
+        Returns:
+            Whether it has; False if it has not after *timeout_s* seconds.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._over.wait()
+        return self._over.is_set()
+
     async def close(self, timeout_s: float = 5.0) -> None:
         """End it after a last turn, and what is being sent; the store is left open. Closing twice is fine.
 
@@ -206,8 +236,24 @@ class AsyncManagerDriver:
         """
         if not self.forked:
             await self._keeper.close(timeout_s)
+            self._over.set()  # also if it never began
 
     # -- between the manager's thread and the loop ----------------------------------------------
+
+    def _begin(self) -> None:
+        self._driver.when_changed(_ITS_END, self._tell_its_end)
+        self._driver.start()
+
+    def _tell_its_end(self) -> None:
+        self._bridge.into_loop(self._over.set)
+
+    def _lose(self, error: StoreFenced) -> None:
+        if self._on_lost is not None:
+            on_lost = self._on_lost
+            self._bridge.into_loop(lambda: on_lost(error))
+
+    def _pass_on(self, message: Assign) -> Awaitable[None] | None:
+        return self._send(message) if self.lost is None else None
 
     def _post(self, message: Assign) -> None:
         if not self._carrier.post(message):
