@@ -210,6 +210,10 @@ class Stage:
         """Whether a node takes tasks."""
         return any(node.name == name and node.ready for node in self.cluster.nodes)
 
+    def is_cordoned(self, name: str) -> bool:
+        """Whether nothing new is placed on a node."""
+        return any(node.name == name and node.cordoned for node in self.cluster.nodes)
+
     def until(
         self,
         true: Callable[[], bool],
