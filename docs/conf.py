@@ -52,7 +52,7 @@ nitpick_ignore_regex = [
     (r"py:class", r"(Axes|Figure|Column|Run|SimulatedEngine|ManagerProcess|WorkerProcess|Action|Clock)"),
     (
         r"py:class",
-        r"minorch\..*\._[A-Za-z]+|minorch\.cluster\.handles\.ClusterAccess",
+        r"minorch\..*\._[A-Za-z]+|minorch\.cluster\.handles\.ClusterAccess|minorch\.runtimes\.swarm\.runtime\.Link",
     ),  # type variables, an inner seam
     (r"py:class", r"(Any|Callable|Iterable|Iterator|Mapping|MutableMapping|Sequence|Set|Self|Path|Random)"),
     (

@@ -100,9 +100,14 @@ class Stage:
             if event.kind == "node_lost"
         ]
 
-    def verdict(self, *jobs: mo.JobHandle) -> Verdict:
-        """What the containers wrote, against what is reported."""
-        return judge(self.ledger.read(), self.infos(*jobs), self.losses())
+    def verdict(self, *jobs: mo.JobHandle, unseen: bool = False) -> Verdict:
+        """What the containers wrote, against what is reported.
+
+        Args:
+            jobs: whose tasks.
+            unseen: whether an end may have fallen together with somebody else's stop, and not been seen.
+        """
+        return judge(self.ledger.read(), self.infos(*jobs), self.losses(), unseen=unseen)
 
     def reasons(self, *jobs: mo.JobHandle) -> set[str]:
         """Why attempts ended."""
@@ -119,6 +124,10 @@ class Stage:
     def is_ready(self, name: str) -> bool:
         """Whether a node takes tasks."""
         return any(node.name == name and node.ready for node in self.cluster.nodes)
+
+    def is_cordoned(self, name: str) -> bool:
+        """Whether nothing new is placed on a node."""
+        return any(node.name == name and node.cordoned for node in self.cluster.nodes)
 
     def until(
         self,

@@ -109,15 +109,18 @@ def test_a_drained_node_is_left_and_nobody_pays_for_it(stage: Stage) -> None:
     assert stage.reasons(service, batch) <= {"stopped", "exited"}
     stage.availability(OTHER, "active")
     name = stage.hosts[OTHER].name
-    stage.until(
-        lambda: any(one.name == name and not one.cordoned for one in stage.cluster.nodes), "it is open again"
-    )
+    stage.until(lambda: stage.is_ready(name) and not stage.is_cordoned(name), "it is open again")
     again = stage.batch(12)
     assert again.wait(timeout=120) is mo.JobState.COMPLETED
     assert stage.hosts[OTHER].name in {task.attempts[-1].node for task in stage.infos(again)}
     verdict = stage.verdict(service, batch, again, unseen=True)
     assert verdict.faults == []
-    assert len(verdict.again) <= 3, "what ends by itself just when it is stopped is made again"
+    left = sum(
+        attempt.node == name and attempt.reason is mo.Reason.STOPPED
+        for task in stage.infos(batch)
+        for attempt in task.attempts
+    )
+    assert len(verdict.again) <= left, "only what ends by itself just when it is stopped is made again"
 
 
 def test_a_node_that_loses_power_is_lost_and_returns(stage: Stage) -> None:
@@ -148,7 +151,7 @@ def test_what_runs_on_a_node_that_was_cut_off_ends_when_it_returns(stage: Stage)
     stage.hosts[WORKER].cut()
     cut = next(task for task in stage.infos(service) if task.id in before)
     began = time.monotonic()
-    with pytest.raises(EngineUnavailable):
+    with contextlib.suppress(EngineUnavailable):  # or Swarm itself gives up, and sends nothing
         list(stage.cluster.runtime_of(name).logs(RunKey(cut.id, 1, 1), tail=10))
     assert time.monotonic() - began < 25, "such a log would hang for ever"
     stage.until(

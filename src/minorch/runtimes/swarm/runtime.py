@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
 from minorch.contracts import Launch, Made, Owner, Probe, RunStatus, RuntimeInfo, Watch
-from minorch.errors import RuntimeFault, StartFailed
+from minorch.errors import EngineUnavailable, RuntimeFault, StartFailed
 from minorch.ids import RunKey
 from minorch.model import HealthCheck, TaskStats
 from minorch.runtimes.docker.policy import DockerPolicy
@@ -22,9 +22,9 @@ from minorch.runtimes.swarm.managers import Managers
 from minorch.runtimes.swarm.members import answering
 from minorch.runtimes.swarm.polling import Poll
 from minorch.runtimes.swarm.services import Services
-from minorch.runtimes.swarm.snapshot import SwarmNode, SwarmTask
+from minorch.runtimes.swarm.snapshot import Snapshot, SwarmNode, SwarmTask
 from minorch.runtimes.swarm.status import never_began, phase_of, read_status
-from minorch.runtimes.swarm.watching import SwarmWatch
+from minorch.runtimes.swarm.watching import HeldBack, SwarmWatch
 from minorch.states import Reason
 
 __all__ = ["Link", "SwarmRuntime"]
@@ -58,7 +58,7 @@ class SwarmRuntime:
         self._node_id = node_id
         self._lock = threading.Lock()
         self._starting = [threading.Lock() for _ in range(256)]
-        self._asked: OrderedDict[RunKey, None] = OrderedDict()
+        self._held_back = HeldBack()
         self._complaints: OrderedDict[str, str] = OrderedDict()
         self._watches: weakref.WeakSet[SwarmWatch] = weakref.WeakSet()
         self._closed = False
@@ -101,9 +101,12 @@ class SwarmRuntime:
         self._check_open()
         # Two starts of one key at once: the second might remove what the first has just made anew.
         with self._starting[hash(launch.key) % len(self._starting)]:
-            return starting.start(
+            status = starting.start(
                 self._link.poll, self._link.services, self._link.policy, self._node_id, launch
             )
+        if status.phase == "exited":
+            self._check_told([launch.key], self._link.poll.latest())
+        return status
 
     def inspect(self, key: RunKey) -> RunStatus | None:
         """Return what the Swarm knows of a run."""
@@ -121,6 +124,7 @@ class SwarmRuntime:
         there = self._link.services.listed(owner)
         snapshot = self._link.poll.fresh()
         node = answering(snapshot, self._node_id)
+        self._check_told(there, snapshot)
         statuses = []
         for key in there:
             task = snapshot.tasks.get(key)
@@ -131,7 +135,7 @@ class SwarmRuntime:
 
     def terminate(self, key: RunKey) -> None:
         """Have the stop signal sent, and SIGKILL after the task's grace."""
-        self._asked_to_end(key)
+        self._held_back.asked_to_end(key)
         self._link.services.end(key)
 
     def kill(self, key: RunKey) -> None:
@@ -179,7 +183,7 @@ class SwarmRuntime:
             self._node_id,
             notify,
             read=self._status,
-            asked_to_end=self._was_asked_to_end,
+            held_back=self._held_back,
         )
         with self._lock:
             self._watches.add(watch)
@@ -206,15 +210,10 @@ class SwarmRuntime:
         if self._closed or self._link.managers.closed:
             raise RuntimeFault("this Swarm runtime was closed")
 
-    def _asked_to_end(self, key: RunKey) -> None:
-        with self._lock:
-            self._asked[key] = None
-            while len(self._asked) > _MOST_KNOWN:
-                self._asked.popitem(last=False)
-
-    def _was_asked_to_end(self, key: RunKey) -> bool:
-        with self._lock:
-            return key in self._asked
+    def _check_told(self, keys: Iterable[RunKey], snapshot: Snapshot) -> None:
+        """Raise ``EngineUnavailable`` while an end is not told yet: nobody may take it for anything else."""
+        if any(self._held_back.holds(snapshot.tasks.get(key), snapshot) for key in keys):
+            raise EngineUnavailable("its node is being drained, and Swarm has ended what ran there")
 
     def _status(self, task: SwarmTask, node: SwarmNode | None) -> RunStatus:
         """Return the status of a run, with what its init process wrote of a missing command."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable
-from typing import Final
+from typing import Final, TypeVar
 
 from minorch.contracts import Owner, RunStatus
 from minorch.errors import RuntimeFault
@@ -15,13 +16,47 @@ from minorch.runtimes.swarm.polling import Closed, Poll
 from minorch.runtimes.swarm.snapshot import Snapshot, SwarmNode, SwarmTask
 from minorch.runtimes.swarm.status import ended_by_swarm, phase_of
 
-__all__ = ["SwarmWatch"]
+__all__ = ["HeldBack", "SwarmWatch"]
 
 logger: Final = logging.getLogger("minorch.runtimes.swarm")
+_V = TypeVar("_V")
 _TICK_S: Final = 1.0
+_MOST_KNOWN: Final = 10_000
 _HELD_BACK_S: Final = 10.0
 """That Swarm itself ended a run because its node is drained is told so much later, unless somebody has asked
 for its end meanwhile: so the manager, who hears of the drain too, takes it away, and nobody pays for it."""
+
+
+class HeldBack:
+    """Which ends of runs are not told yet. Any thread may use it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._asked: OrderedDict[RunKey, None] = OrderedDict()
+        self._since: OrderedDict[RunKey, float] = OrderedDict()
+
+    def asked_to_end(self, key: RunKey) -> None:
+        """Somebody asked for the end of a run, so it may be told."""
+        with self._lock:
+            _bounded(self._asked, key, None)
+
+    def holds(self, task: SwarmTask | None, snapshot: Snapshot) -> bool:
+        """Whether it is not told yet that a run ended."""
+        node = None if task is None else snapshot.nodes.get(task.node_id)
+        if task is None or node is None or node.availability != "drain" or not ended_by_swarm(task):
+            return False
+        with self._lock:
+            if task.key in self._asked:
+                return False
+            if task.key not in self._since:
+                _bounded(self._since, task.key, time.monotonic())
+            return time.monotonic() - self._since[task.key] < _HELD_BACK_S
+
+
+def _bounded(table: OrderedDict[RunKey, _V], key: RunKey, value: _V) -> None:
+    table[key] = value
+    while len(table) > _MOST_KNOWN:
+        table.popitem(last=False)
 
 
 class SwarmWatch:
@@ -33,7 +68,7 @@ class SwarmWatch:
         node_id: while this node does not answer, nothing is told.
         notify: told of each change, and None when something may have been missed.
         read: returns a task's status.
-        asked_to_end: whether somebody has asked for the end of a run.
+        held_back: which ends are not told yet.
     """
 
     def __init__(
@@ -44,17 +79,16 @@ class SwarmWatch:
         notify: Callable[[RunStatus | None], None],
         *,
         read: Callable[[SwarmTask, SwarmNode | None], RunStatus],
-        asked_to_end: Callable[[RunKey], bool],
+        held_back: HeldBack,
     ) -> None:
         self._poll = poll
         self._owner = owner
         self._node_id = node_id
         self._notify = notify
         self._read = read
-        self._asked_to_end = asked_to_end
+        self._held_back = held_back
         self._closed = threading.Event()
         self._seen: dict[RunKey, tuple[object, ...]] = {}
-        self._held_back: dict[RunKey, float] = {}
         poll.watched()
         self._thread = threading.Thread(
             target=self._listen, name=f"minorch-swarm-watch-{owner.node}", daemon=True
@@ -106,24 +140,14 @@ class SwarmWatch:
         seen: dict[RunKey, tuple[object, ...]] = {}
         for key, task in mine.items():
             before = self._seen.get(key)
-            if tell and self._is_held_back(task, snapshot):
+            if tell and self._held_back.holds(task, snapshot):
                 seen[key] = before or ()
                 continue
             seen[key] = (phase_of(task), task.container_id, task.ports)
             if tell and seen[key] != before and seen[key][0] != "created":
                 changed.append(task)
         self._seen = seen
-        self._held_back = {key: at for key, at in self._held_back.items() if key in mine}
         return changed
-
-    def _is_held_back(self, task: SwarmTask, snapshot: Snapshot) -> bool:
-        node = snapshot.nodes.get(task.node_id)
-        if node is None or node.availability != "drain" or not ended_by_swarm(task):
-            return False
-        if self._asked_to_end(task.key):
-            return False
-        since = self._held_back.setdefault(task.key, time.monotonic())
-        return time.monotonic() - since < _HELD_BACK_S
 
     def _tell(self, status: RunStatus | None) -> None:
         if self._closed.is_set():
