@@ -112,6 +112,9 @@ if TYPE_CHECKING:
     from minorch.runtimes.docker import (
         DockerEngine as DockerEngine,
     )
+    from minorch.runtimes.swarm import (
+        Swarm as Swarm,
+    )
     from minorch.scheduling import (
         ClusterView as ClusterView,
         CostFunction as CostFunction,
@@ -232,6 +235,7 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
     "minorch.progress": ("Progress",),
     "minorch.resources": ("Resources",),
     "minorch.runtimes.docker": ("DockerEngine",),
+    "minorch.runtimes.swarm": ("Swarm",),
     "minorch.scheduling": (
         "ClusterView",
         "CostFunction",

@@ -156,7 +156,7 @@ class Roster:
             worker = self._workers.pop(name, None)
         self._availability.pop(name, None)
         if worker is not None:
-            _log.warning("machine %s has left for good", name)
+            _log.warning("machine %s is gone: what ran there is lost when the lease is over", name)
             worker.close(_JOIN_S)
 
     def _await_joined(self, name: str, manager: ManagerDriver) -> None:
