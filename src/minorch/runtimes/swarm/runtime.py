@@ -43,7 +43,7 @@ class Link(NamedTuple):
 
 
 class SwarmRuntime:
-    """Runs tasks as services of a Swarm, all on one node of it. :meth:`Swarm.runtime` makes them.
+    """Runs tasks as services of a Swarm, all on one node of it. ``Swarm.runtime()`` makes them.
 
     Args:
         link: the way to the Swarm.
