@@ -8,10 +8,10 @@ everything; so a message that is lost costs time and nothing else.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
-from minorch.manager.parts import Parts, fitting
+from minorch.manager.parts import ENOUGH_FOR_ONE_BYTES, Parts, fitting
 from minorch.messages import Assign, Assignment, Report
 
 __all__ = ["Session"]
@@ -155,13 +155,16 @@ class Session:
             return None
         base: int | None = self._revision
         kept: tuple[tuple[str, int], ...] = ()
+        rest: Sequence[str]
         if self._full_due:
             base, (wanted, rest, kept) = None, self._everything(most_bytes, size_of)
             self._full_at = self._waiting_since = now
         else:
             wanted = [task_id for task_id in self.changed if task_id in self.held]
-            count = fitting(wanted, most_bytes, size_of)
-            wanted, rest = wanted[:count], wanted[count:]
+            rest = ()
+            if len(wanted) * ENOUGH_FOR_ONE_BYTES > most_bytes:
+                count = fitting(wanted, most_bytes, size_of)
+                wanted, rest = wanted[:count], wanted[count:]
         released = tuple(self.released)
         if self._full_due or wanted or released:
             self._revision += 1
@@ -175,7 +178,8 @@ class Session:
             self._parts.told(self._revision, told, full=self._full_due)
         self._full_due = self._reply_due = False
         self.changed.clear()
-        self.changed.update(dict.fromkeys(rest))  # once this is confirmed
+        if rest:
+            self.changed.update(dict.fromkeys(rest))  # once this is confirmed
         self.released.clear()
         return Assign(
             cluster_id=cluster_id,

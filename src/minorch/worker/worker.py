@@ -390,7 +390,7 @@ class Worker:
         """Whether there is news, and the last report is long enough ago; if not, it is asked again then."""
         if not self._report_due and not self._attempts.changed:
             return False
-        if self._is_silent(now):
+        if not self._engine_ok and self._is_silent(now):
             return False
         at = self._reported_at + self._config.report_every_s
         if now < at:
@@ -401,9 +401,9 @@ class Worker:
         return True
 
     def _is_silent(self, now: float) -> bool:
-        """Whether its engine has not answered for so long that its node is to be lost."""
+        """Whether its engine, which does not answer, has not for so long that its node is to be lost."""
         patience_s = self._config.engine_lost_s
-        return patience_s is not None and not self._engine_ok and now >= self._engine_failed_at + patience_s
+        return patience_s is not None and now >= self._engine_failed_at + patience_s
 
     def _report(self, now: float) -> Report:
         self._reported_at = now
