@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any
 
+import msgspec
 import pytest
 
 import minorch as mo
@@ -816,6 +817,21 @@ def test_a_worker_ends_when_its_loop_is_closed(hands: RuntimeHands):
     loop.close()
     eventually(lambda: not [name for name in threads() if "worker" in name], "the end of its thread")
     driver._keeper._task._log_destroy_pending = False  # type: ignore[union-attr]  # the point of the test
+
+
+def test_a_worker_tells_that_its_machine_offers_something_else(hands: RuntimeHands):
+    async def main() -> None:
+        told: list[mo.Report] = []
+        async with worker(hands, told.append) as driver:
+            await until(lambda: told)
+            more = msgspec.structs.replace(driver.node, labels={"disk": "ssd"})
+            driver.describe(more)
+            await until(lambda: told[-1].node == more)
+            assert driver.node == more
+            with pytest.raises(mo.UsageError, match="cannot become node"):
+                driver.describe(msgspec.structs.replace(more, name="another"))
+
+    run(main())
 
 
 def test_the_twins_have_the_same_methods():

@@ -81,6 +81,14 @@ class AsyncWorkerDriver:
         """
         self._driver.receive(assign)
 
+    def describe(self, node: Node) -> None:
+        """Have it told that the machine offers something else than was known; returns at once, in any thread.
+
+        Raises:
+            UsageError: it is another node, by its name.
+        """
+        self._driver.describe(node)
+
     async def wait_idle(self, timeout_s: float) -> bool:
         """Wait until nothing of any task is left at the worker; False if something is after *timeout_s*."""
         until = asyncio.get_running_loop().time() + timeout_s
