@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -121,6 +122,26 @@ def test_a_machine_without_a_capacity_yet_is_told_and_used_when_it_has_one():
         (b,) = (node for node in cluster.nodes if node.name == "b")
         assert b.node.labels == {"disk": "ssd"}
         assert b.capacity.cpu == 4
+
+
+def test_a_machine_that_does_not_answer_at_a_new_start_is_what_it_was(tmp_path: Path):
+    machines, store = Machines(member("a"), member("b", labels={"disk": "ssd"})), tmp_path / "store.db"
+    with mo.Cluster(engine=machines, store=store, scheduler="spread", detach=True) as cluster:
+        job = cluster.submit(sleepers(2))
+        eventually(lambda: sorted(map(str, nodes_of(job))) == ["a", "b"], "one task on each")
+        eventually(lambda: all(task.run_key for task in job.info().tasks), "both begun")
+    b = runtime_of(machines, "b")
+    b.broken, b.raises = {"list_runs"}, mo.EngineUnavailable("it is off")
+    machines.there["b"] = member("b", b, capacity=mo.Resources())
+    with mo.Cluster(engine=machines, store=store, worker_config=OFTEN) as cluster:
+        (node,) = (node for node in cluster.nodes if node.name == "b")
+        assert (node.ready, node.capacity.cpu, node.node.labels) == (False, 4, {"disk": "ssd"})
+        again = cluster.jobs["service"]
+        assert again.state is mo.JobState.RUNNING
+        b.broken = set()
+        eventually(lambda: all(node.ready for node in cluster.nodes), "both ready")
+        assert sorted(map(str, nodes_of(again))) == ["a", "b"]
+        assert len(b.starts) == 1, "it runs on"
 
 
 def test_a_machine_that_has_left_for_good_loses_its_tasks():

@@ -13,6 +13,7 @@ import msgspec
 from minorch.contracts import Availability, Fleet, Maker, Member, Runtime
 from minorch.drivers import ManagerDriver, RuntimeHands, WorkerDriver
 from minorch.errors import ClusterClosed, MinorchError, NotFound
+from minorch.model import Node
 from minorch.worker import WorkerConfig
 
 __all__ = ["Roster"]
@@ -122,7 +123,7 @@ class Roster:
             _log.warning("what changed about machine %s could not be followed: %s", name, error)
 
     def _enlist(self, member: Member, manager: ManagerDriver) -> WorkerDriver:
-        runtime = member.runtime
+        runtime, node = member.runtime, self._as_known(member.node, manager)
         with self._lock:
             if self._closed:
                 raise ClusterClosed("the cluster is closed")
@@ -130,7 +131,7 @@ class Roster:
             if hands is None:
                 hands = self._hands[id(runtime)] = RuntimeHands(runtime, self._maker, here=self._here)
             worker = WorkerDriver(
-                member.node,
+                node,
                 hands,
                 cluster_id=manager.cluster_id,
                 send=manager.receive,
@@ -140,6 +141,18 @@ class Roster:
             self._workers[member.node.name] = worker
             self._runtimes[member.node.name] = runtime
         return worker
+
+    @staticmethod
+    def _as_known(node: Node, manager: ManagerDriver) -> Node:
+        """A machine that does not say yet what it has is as it was: something may be placed there."""
+        if node.capacity:
+            return node
+        for info in manager.ask(lambda core, now: core.nodes()):
+            if info.name == node.name:
+                labels = {**info.node.labels, **node.labels}
+                changes = {"capacity": info.node.capacity, "platform": info.node.platform, "labels": labels}
+                return msgspec.structs.replace(node, **changes)
+        return node
 
     def _config_for(self, runtime: Runtime) -> WorkerConfig:
         starts = max(1, runtime.concurrency)

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -240,3 +241,9 @@ def test_the_connection_ends_with_a_program_that_is_killed(server: Server, engin
     child.wait()
     child.stdout.close()
     eventually(lambda: not ssh.is_running() or ssh.status() == psutil.STATUS_ZOMBIE, "the end of ssh", 20)
+    left = f"minorch-ssh-{child.pid}-*"
+    assert list(Path(tempfile.gettempdir()).glob(left))
+    runtime = DockerRuntime(server.url)
+    runtime.describe()
+    runtime.close()
+    assert not list(Path(tempfile.gettempdir()).glob(left)), "the next one removes what it left"

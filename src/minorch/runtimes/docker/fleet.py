@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
@@ -28,6 +29,10 @@ _MOST_ENGINES: Final = 10_000
 _LOOK_S: Final = 5.0
 """How long a start waits for engines that do not answer; their machines join when they do."""
 _BACKOFF_S: Final = (1.0, 2.0, 5.0, 10.0)
+_AGAIN_S: Final = 60.0
+"""How often an engine that answers is asked whether its machine has changed."""
+_TICK_S: Final = 0.2
+_MOST_AT_ONCE: Final = 128
 _LOST_S: Final = 30.0
 
 
@@ -99,7 +104,7 @@ class DockerFleet:
         given = [_as_engine(engine) for engine in engines]
         _refuse_doubles(given)
         self._machines = [_Machine(engine, timeout_s) for engine in given]
-        self._pool = ThreadPoolExecutor(min(32, len(given)), "minorch-engines")
+        self._pool = ThreadPoolExecutor(min(_MOST_AT_ONCE, len(given)), "minorch-engines")
 
     @property
     def name(self) -> str:
@@ -127,11 +132,13 @@ class DockerFleet:
                 "; ".join(f"{machine.engine.called}: {machine.why}" for machine in silent)[:4000]
             )
         _refuse_one_engine_twice(self._machines)
-        return [machine.member() for machine in self._machines]
+        for machine in self._machines:
+            machine.told = machine.member()
+        return [machine.told for machine in self._machines if machine.told is not None]
 
     def watch(self, notify: Callable[[Member], None]) -> Watch:
         """Tell of machines whose engine answers at last, and of those that offer something else since."""
-        return _Watch(self._machines, notify)
+        return _Watch(self._machines, self._pool, notify)
 
     def close(self) -> None:
         """Let go of all engines. Runs go on."""
@@ -160,22 +167,40 @@ class _Machine:
         self.identity = ""
         """The engine's own."""
         self.labels: Mapping[str, str] = {}
+        self._told_labels: Sequence[str] = ()
         self.why = "it has not answered yet"
+        self.told: Member | None = None
+        """What the cluster was last told of it."""
+        self._asking = threading.Lock()
 
-    def ask(self) -> None:
+    def ask(self) -> bool:
         """Ask the engine what it has; what comes of it is in :attr:`info` or :attr:`why`."""
-        try:
-            about = self.runtime.about()
-        except RuntimeFault as error:
-            self.why = str(error)
-            return
-        self.info, self.identity = about.info, about.identity
-        self.labels = _good_labels(about.labels, self.engine.called)
+        with self._asking:
+            try:
+                about = self.runtime.about()
+            except RuntimeFault as error:
+                self._not_usable(str(error))
+                return False
+            except Exception as error:  # noqa: BLE001  or nobody would ever ask it again
+                _log.exception("asking the engine of machine %s failed", self.engine.called)
+                self._not_usable(f"{type(error).__name__}: {error}")
+                return False
+            self.identity = about.identity
+            if self.info is None or about.labels != self._told_labels:
+                self.labels = _good_labels(about.labels, self.engine.called)
+            self._told_labels = about.labels
+            self.info = about.info
+            return True
+
+    def _not_usable(self, why: str) -> None:
+        if self.info is None and self.told is not None and why != self.why:
+            _log.warning("machine %s cannot be used yet: %s", self.engine.called, why)
+        self.why = why
 
     def member(self) -> Member:
-        """Its node as it is known now."""
+        """Its node as it is known now; nothing can be placed there before its engine has answered."""
         engine, info = self.engine, self.info
-        capacity = engine.capacity or (info.capacity if info is not None else Resources())
+        capacity = Resources() if info is None else engine.capacity or info.capacity
         return Member(
             runtime=self.runtime,
             node=Node(
@@ -192,39 +217,75 @@ class _Machine:
 
 
 class _Watch:
-    """Asks engines again that have not answered: one that has a thread here, others are not kept waiting."""
+    """Asks engines again: those that have not answered soon, the others now and then."""
 
-    def __init__(self, machines: Sequence[_Machine], notify: Callable[[Member], None]) -> None:
+    def __init__(
+        self, machines: Sequence[_Machine], pool: ThreadPoolExecutor, notify: Callable[[Member], None]
+    ) -> None:
         self._machines = machines
+        self._pool = pool
         self._notify = notify
         self._closed = threading.Event()
-        self._told = threading.Lock()
-        for machine in machines:
-            if machine.info is None:
-                name = f"minorch-engine-{machine.engine.called}"
-                threading.Thread(target=self._ask, args=(machine,), name=name, daemon=True).start()
+        self._telling = threading.Lock()
+        """Held to tell, and to find out that two addresses lead to one engine."""
+        self._due_at = dict.fromkeys(range(len(machines)), 0.0)
+        """By machine, when it is asked again; one that is being asked is not among them."""
+        self._tries: dict[int, int] = {}
+        self._thread = threading.Thread(target=self._run, name="minorch-engines-watch", daemon=True)
+        self._thread.start()
 
-    def _ask(self, machine: _Machine) -> None:
-        tries = 0
-        while not self._closed.wait(_BACKOFF_S[min(tries, len(_BACKOFF_S) - 1)]):
-            tries += 1
-            before = machine.why
-            machine.ask()
-            double = next((one for one in self._machines if _is_same(one, machine)), None)
-            if double is not None:
+    def _run(self) -> None:
+        now = time.monotonic()
+        for number, machine in enumerate(self._machines):  # some may have answered since they were listed
+            self._tell(machine)
+            self._due_at[number] = now + (_AGAIN_S if machine.info is not None else _BACKOFF_S[0])
+        while not self._closed.wait(_TICK_S):
+            now = time.monotonic()
+            for number in [number for number, at in list(self._due_at.items()) if at <= now]:
+                del self._due_at[number]
+                try:
+                    self._pool.submit(self._ask, number)
+                except RuntimeError:  # the fleet was closed
+                    return
+
+    def _ask(self, number: int) -> None:
+        machine = self._machines[number]
+        if self._closed.is_set():
+            return
+        if machine.ask():
+            self._tries.pop(number, None)
+            wait_s = _AGAIN_S
+            self._tell(machine)
+        else:
+            tries = self._tries[number] = self._tries.get(number, 0) + 1
+            wait_s = _BACKOFF_S[min(tries, len(_BACKOFF_S) - 1)]
+        self._due_at[number] = time.monotonic() + wait_s
+
+    def _tell(self, machine: _Machine) -> None:
+        """Tell of a machine that is not as it was told; of one whose engine another has, that it is gone."""
+        with self._telling:
+            if machine.info is None or self._closed.is_set():
+                return
+            others = (one for one in self._machines if one.told is not None and not one.told.gone)
+            double = next((one for one in others if _is_same(one, machine)), None)
+            member = machine.member()
+            if double is not None and double.told is not None and double.told.node.capacity:
+                member = msgspec.structs.replace(member, gone=True)
+            if member == machine.told:
+                return
+            if member.gone and (machine.told is None or not machine.told.gone):
                 _log.error("machine %s is left out: %s", machine.engine.called, _same(double, machine))
-                return
-            if machine.info is not None:
-                with self._told:
-                    if not self._closed.is_set():
-                        self._notify(machine.member())
-                return
-            if machine.why != before:
-                _log.warning("machine %s cannot be used yet: %s", machine.engine.called, machine.why)
+            machine.told = member
+            try:
+                self._notify(member)
+            except Exception:  # noqa: BLE001  the callback is the cluster's
+                _log.exception("the callback of a watch failed")
 
     def close(self) -> None:
-        """End it; a thread that waits for an engine ends when that call does."""
+        """End it; what waits for an engine ends when that call does."""
         self._closed.set()
+        if self._thread is not threading.current_thread():
+            self._thread.join(timeout=2.0)
 
 
 def _as_engine(engine: str | DockerEngine) -> DockerEngine:
@@ -264,7 +325,9 @@ def _is_same(one: _Machine, other: _Machine) -> bool:
     return one is not other and bool(one.identity) and one.identity == other.identity
 
 
-def _same(one: _Machine, other: _Machine) -> str:
+def _same(one: _Machine | None, other: _Machine) -> str:
+    if one is None:
+        return "another address leads to its engine"
     words = f"{one.engine.url} and {other.engine.url} lead to the same Docker Engine"
     return f"{words} ({one.identity[:100]}): leave one out"
 

@@ -22,10 +22,13 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
+import psutil
+
 from minorch.errors import EngineUnavailable, UsageError
 
 __all__ = ["Tunnel"]
 
+_PREFIX: Final = "minorch-ssh-"
 _REMOTE: Final = "/var/run/docker.sock"
 _CONNECT_S: Final = 15.0
 _LOOK_S: Final = 0.02
@@ -129,7 +132,9 @@ class Tunnel:
         if ssh is None:
             raise EngineUnavailable(f"{self._url} needs the program ssh: install openssh-client")
         if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="minorch-ssh-", ignore_cleanup_errors=True)
+            _sweep()
+            prefix = f"{_PREFIX}{os.getpid()}-"
+            self._folder = tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._path("socket"))
         command = [ssh, "-T", *(word for option in _OPTIONS for word in ("-o", option))]
@@ -206,6 +211,15 @@ class Tunnel:
             if self._folder is not None:
                 self._folder.cleanup()
                 self._folder = None
+
+
+def _sweep() -> None:
+    """Remove what programs of this user left that were killed; each folder's name says whose it was."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        owner = folder.name.removeprefix(_PREFIX).partition("-")[0]
+        with contextlib.suppress(OSError):
+            if owner.isdigit() and not psutil.pid_exists(int(owner)) and folder.stat().st_uid == os.getuid():
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _short(words: str) -> str:
