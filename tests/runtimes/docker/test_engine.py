@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import os
+import shutil
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -67,6 +68,35 @@ def test_what_is_no_docker_engine_is_said_to_be_none(server: Server, path: str, 
     server.answers = {path: (200, kind, body)}
     runtime = DockerRuntime(server.url)
     with pytest.raises(EngineUnavailable, match="is it the right address"):
+        runtime.describe()
+    runtime.close()
+
+
+def test_an_engine_that_is_too_old_is_told(server: Server):
+    server.answers = {"version": (200, "application/json", b'{"ApiVersion": "1.39", "Version": "18.09"}')}
+    runtime = DockerRuntime(server.url)
+    with pytest.raises(EngineUnavailable, match=r"its API is 1\.39, and 1\.40 \(Docker 19\.03\)"):
+        runtime.describe()
+    runtime.close()
+
+
+def test_an_engine_that_wants_tls_is_told(server: Server):
+    words = b'{"message": "Client sent an HTTP request to an HTTPS server."}'
+    server.answers = {"version": (400, "application/json", words)}
+    runtime = DockerRuntime(server.url)
+    with pytest.raises(EngineUnavailable, match="wants TLS: give a directory"):
+        runtime.describe()
+    runtime.close()
+
+
+def test_what_speaks_no_tls_and_is_to_is_told(server: Server, tmp_path: Path):
+    from tests.hosts.certificates import Authority
+
+    if shutil.which("openssl") is None:
+        pytest.skip("there is no openssl here")
+    certificates = Authority(tmp_path / "authority", "ours").sign(tmp_path / "client", "client")
+    runtime = DockerRuntime(server.url, certificates=certificates)
+    with pytest.raises(EngineUnavailable, match="what answers there does not speak TLS"):
         runtime.describe()
     runtime.close()
 
