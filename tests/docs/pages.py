@@ -1,7 +1,8 @@
 """Find the code blocks of a Markdown page, and run them.
 
 A page's Python blocks run top to bottom in one namespace, in one process of their own, in an empty directory.
-There is one way to keep a page from running: ``<!-- needs: docker -->``, where no Docker Engine answers.
+Two things keep a page from running: ``<!-- needs: docker -->``, where no Docker Engine answers, and
+``<!-- needs: postgresql -->``, where there is none; such a page finds its address in ``DATABASE_URL``.
 
 A block below a line such as ``` `src/mine/plugin.py`: ``` is that file. Such a page is not run block by
 block but followed: see ``test_followed_pages.py``.
@@ -23,6 +24,7 @@ FENCE = re.compile(r"^(?P<indent>[ \t]*)(?P<ticks>`{3,}|~{3,})[ \t]*(?P<info>[^`
 DIRECTIVE = re.compile(r"^\{(?P<name>[\w:-]+)\}\s*(?P<argument>.*)$")
 OPTION = re.compile(r"^\s*:[\w-]+:")
 FILE = re.compile(r"^`(?P<path>[\w./-]+)`:$")
+NEEDS_POSTGRESQL = re.compile(r"^<!--\s*needs:\s*postgresql\s*-->\s*$", re.MULTILINE)
 NEEDS_DOCKER = re.compile(r"^<!--\s*needs:\s*docker\s*-->\s*$", re.MULTILINE)
 
 CODE_DIRECTIVES = {"code", "code-block", "sourcecode"}
@@ -131,6 +133,11 @@ def steps(text: str) -> list[Block]:
 def needs_docker(text: str) -> bool:
     """Whether the page says that its code needs a Docker Engine."""
     return NEEDS_DOCKER.search(text) is not None
+
+
+def needs_postgresql(text: str) -> bool:
+    """Whether the page says that its code needs a PostgreSQL."""
+    return NEEDS_POSTGRESQL.search(text) is not None
 
 
 # Cells are run as by a notebook, as far as a live view asks; its tests ask a real one.

@@ -11,6 +11,7 @@ from tests.docs.pages import (
     PageError,
     json_blocks,
     needs_docker,
+    needs_postgresql,
     python_blocks,
     run_page,
 )
@@ -44,6 +45,8 @@ def test_python_blocks_of_a_page_run(page: Path, request: pytest.FixtureRequest)
         with Relay(engine.socket_of(request.getfixturevalue("engine_url"))) as relay:
             done = run_page(page, DOCKER_HOST=relay.url)
         request.getfixturevalue("made").update(relay.made)
+    elif needs_postgresql(text):
+        done = run_page(page, DATABASE_URL=request.getfixturevalue("postgresql_url"))
     else:
         done = run_page(page)
     assert done.returncode == 0, f"{name(page)}:\n{done.stdout}{done.stderr}"
