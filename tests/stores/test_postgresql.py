@@ -1,4 +1,4 @@
-"""What only PostgreSQL does: the lead, schemas, versions, damage, users; and what it never shows."""
+"""What only the PostgreSQL store does: the lead, schemas, versions, damage; and what it never shows."""
 
 from __future__ import annotations
 
@@ -26,14 +26,10 @@ from minorch.errors import (
     StoreVersionError,
     UsageError,
 )
-from tests.private_postgresql import Server
-
-pytest.importorskip("psycopg")
-
-
 from minorch.stores.postgresql import PostgreSQLStore, schema as schema_module
 from minorch.stores.postgresql.address import Address
 from minorch.stores.postgresql.batch import Batch
+from tests.private_postgresql import Server
 
 ROW = Change("t", "a", b"1")
 WORD = "hunter2/sword fish@"
@@ -380,12 +376,12 @@ def test_an_empty_schema_that_somebody_made_is_used(postgresql: Server, postgres
         store.commit([ROW])
 
 
-@pytest.mark.parametrize("name", ["Jobs", "pg_jobs", "a-b", 'a"b', "x" * 64, "1a", "a; DROP TABLE b"])
+@pytest.mark.parametrize("name", ["", "Jobs", "pg_jobs", "a-b", 'a"b', "x" * 64, "1a", "a; DROP TABLE b"])
 def test_a_schema_has_a_plain_name(postgresql: Server, name: str):
     with pytest.raises(UsageError, match="is no name for a schema"):
-        PostgreSQLStore(postgresql.url(), schema=name) if name == "-" else PostgreSQLStore(
-            postgresql.url(quote(name, safe=""))
-        )
+        PostgreSQLStore(postgresql.url(quote(name, safe="")))
+    with pytest.raises(UsageError, match="is no name for a schema"):
+        PostgreSQLStore(postgresql.url().partition("&schema")[0], schema=name)
 
 
 def test_two_schemas_are_one_too_many(postgresql_url: str):
@@ -445,7 +441,7 @@ def test_a_password_is_used_and_shown_nowhere(guarded: Server, caplog: pytest.Lo
     ("change", "words"),
     [
         (("/postgres?", "/nowhere?"), "no such database .*createdb"),
-        (("minorch@", "guarded@"), "does not let this user in .*pg_hba.conf"),
+        (("minorch@", "guarded@"), "does not let us in .*pg_hba.conf"),
         (("minorch@", "stranger@"), "no such user .*createuser"),
         (("minorch-pg", "no-such"), "no PostgreSQL answers .*see whether it runs"),
     ],

@@ -11,13 +11,10 @@ import pytest
 
 from minorch.contracts import Change
 from minorch.errors import StoreError, StoreFenced
-from tests.private_postgresql import Server
-from tests.survival.figures import THOROUGH, tell
-
-pytest.importorskip("psycopg")
-
 from minorch.stores.postgresql import PostgreSQLStore, store as store_module
+from tests.private_postgresql import Server
 from tests.stores.postgresql_relay import Relay
+from tests.survival.figures import THOROUGH, tell
 
 ROWS = [Change("t", "kept", b"0")]
 

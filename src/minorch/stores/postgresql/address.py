@@ -34,7 +34,7 @@ class Address:
         plain, named = _split_schema(url)
         if schema is not None and named is not None and schema != named:
             raise UsageError(f'there are two schemas, "{named}" in the URL and schema="{schema}"')
-        self.schema: Final = named or schema or _DEFAULT_SCHEMA
+        self.schema: Final = next((name for name in (named, schema) if name is not None), _DEFAULT_SCHEMA)
         if not _SCHEMA.fullmatch(self.schema):
             raise UsageError(
                 f"{self.schema[:70]!r} is no name for a schema: up to 63 lower-case letters, digits and "

@@ -253,9 +253,7 @@ def _refused(said: str, where: str) -> StoreError:
     """Why there is no connection."""
     text = said.lower()
     if "authentication" in text or "no password supplied" in text or "pg_hba.conf" in text:
-        return StoreError(
-            f"{where} does not let this user in ({said}); see the user, password and pg_hba.conf"
-        )
+        return StoreError(f"{where} does not let us in ({said}); see the user, password and pg_hba.conf")
     if "database" in text and "does not exist" in text:
         return StoreError(f"{where}: there is no such database ({said}); make it with createdb")
     if "role" in text and "does not exist" in text:
