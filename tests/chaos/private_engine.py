@@ -31,6 +31,7 @@ __all__ = [
     "control_groups",
     "daemon_among",
     "end_daemon",
+    "freeze",
     "image_tar",
     "remove_control_groups",
     "sweep",
@@ -135,7 +136,7 @@ class PrivateEngine:
 
     def freeze(self) -> None:
         """Have dockerd stand still."""
-        self.process().suspend()
+        freeze(self.process())
 
     def thaw(self) -> None:
         """Let dockerd go on."""
@@ -207,6 +208,21 @@ def daemon_among(first: psutil.Process) -> psutil.Process:
             if process.name() == "dockerd" and process.status() != psutil.STATUS_ZOMBIE:
                 return process
     raise LookupError("no dockerd runs")
+
+
+def freeze(process: psutil.Process) -> None:
+    """Have a process stand still, and return when each of its threads does, which may take a while."""
+    process.suspend()
+    tasks = Path(f"/proc/{process.pid}/task")
+
+    def still() -> bool:
+        try:
+            stats = [(task / "stat").read_text(errors="replace") for task in tasks.iterdir()]
+        except OSError:  # one has just ended
+            return False
+        return all(stat.rpartition(")")[2].split()[0] in "tT" for stat in stats)
+
+    until(still, _GONE_S, lambda: f"{process} does not stand still")
 
 
 def end_daemon(process: psutil.Process, by: signal.Signals, patience_s: float) -> None:

@@ -18,7 +18,15 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from tests.chaos.private_engine import UP_S, daemon_among, end_daemon, image_tar, remove_control_groups, until
+from tests.chaos.private_engine import (
+    UP_S,
+    daemon_among,
+    end_daemon,
+    freeze,
+    image_tar,
+    remove_control_groups,
+    until,
+)
 from tests.hosts.network import TOOLS_PATH, Network, entered
 from tools import engine
 
@@ -194,7 +202,7 @@ class Host:
 
     def freeze(self) -> None:
         """Have dockerd stand still: connections are taken, and nothing is answered."""
-        self.daemon().suspend()
+        freeze(self.daemon())
 
     def thaw(self) -> None:
         """Let dockerd go on."""
