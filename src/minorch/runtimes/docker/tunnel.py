@@ -22,8 +22,6 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-import psutil
-
 from minorch.errors import EngineUnavailable, UsageError
 
 __all__ = ["Tunnel"]
@@ -213,12 +211,22 @@ class Tunnel:
                 self._folder = None
 
 
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):  # somebody else's, or no number of a process at all
+        return True
+    return True
+
+
 def _sweep() -> None:
     """Remove what programs of this user left that were killed; each folder's name says whose it was."""
     for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         owner = folder.name.removeprefix(_PREFIX).partition("-")[0]
         with contextlib.suppress(OSError):
-            if owner.isdigit() and not psutil.pid_exists(int(owner)) and folder.stat().st_uid == os.getuid():
+            if owner.isdigit() and not _lives(int(owner)) and folder.stat().st_uid == os.getuid():
                 shutil.rmtree(folder, ignore_errors=True)
 
 
