@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 
+import msgspec
 import pytest
 from hypothesis import given, strategies as st
 
@@ -70,6 +71,14 @@ def test_what_is_released_meanwhile_is_not_ordered_any_more():
     key = (entry(1).task_id, 1)
     folded = fold(order(4, 3, entry(1)), order(5, 4, released=(key,)))
     assert (folded.entries, folded.released) == ((), (key,))
+
+
+def test_what_one_in_full_keeps_is_kept_still():
+    kept = tuple((entry(number).task_id, 1) for number in (2, 3, 4))
+    full = msgspec.structs.replace(order(4, None, entry(1)), kept=kept)
+    folded = fold(full, order(5, 4, entry(2), released=(kept[1],)))
+    assert (folded.base, folded.kept) == (None, (kept[2],))
+    assert [one.task_id for one in folded.entries] == [entry(1).task_id, entry(2).task_id]
 
 
 def test_one_in_full_takes_the_place_of_all():

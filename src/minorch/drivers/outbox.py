@@ -84,9 +84,11 @@ def fold(older: _M, newer: _M) -> _M:
     entries = {(entry.task_id, entry.attempt): entry for entry in (*older.entries, *newer.entries)}
     for released in newer.released:
         entries.pop(released, None)
+    told = {*entries, *newer.released}
     return msgspec.structs.replace(
         newer,
         base=older.base,
         entries=tuple(entries.values()),
         released=tuple(dict.fromkeys((*older.released, *newer.released))),
+        kept=tuple(one for one in older.kept if one not in told),
     )
