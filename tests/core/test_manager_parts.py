@@ -130,6 +130,11 @@ def test_a_change_that_is_too_large_follows_in_parts():
     assert first is not None
     assert (first.base, len(first.entries), first.kept) == (1, 3, ())
     assert list(session.changed) == IDS[3:]
+    assert say(session, most_bytes=5_000) is None
+    assert hear(session, report("one", 3, revision=first.revision))
+    second = say(session, most_bytes=5_000)
+    assert second is not None
+    assert [entry.task_id for entry in second.entries] == IDS[3:6]
 
 
 def test_when_all_of_it_fits_again_all_of_it_is_told():
@@ -145,6 +150,25 @@ def test_when_all_of_it_fits_again_all_of_it_is_told():
     assert whole is not None
     assert (len(whole.entries), whole.kept, whole.base) == (10, (), None)
     assert not session.changed
+
+
+def test_the_next_part_waits_for_the_one_before_and_stops_do_not():
+    session = connected()
+    for task_id in IDS:
+        session.held[task_id] = 1
+    session.repeat_all()
+    first = say(session, most_bytes=5_000)
+    assert first is not None
+    assert hear(session, report("one", 3, revision=1)), "a report that crossed it"
+    assert say(session, most_bytes=5_000) is None
+    session.changed[IDS[9]] = None
+    stop = say(session, most_bytes=5_000, stops={IDS[9]})
+    assert stop is not None
+    assert [entry.task_id for entry in stop.entries] == [IDS[9]]
+    assert hear(session, report("one", 4, revision=first.revision)), "the stop is on its way"
+    second = say(session, most_bytes=5_000, stops={IDS[9]})
+    assert second is not None
+    assert [entry.task_id for entry in second.entries] == IDS[2:5]
 
 
 def test_what_is_to_stop_is_told_first_and_all_of_it():

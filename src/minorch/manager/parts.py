@@ -47,6 +47,8 @@ class Parts:
     def __init__(self) -> None:
         self._known: dict[str, int] = {}
         """Attempt number by task id."""
+        self._part = self._confirmed = 0
+        """The revision of the latest part, which is more than stops; and the latest that was confirmed."""
         self._told_at: dict[str, int] = {}
         """The latest revision in which each was told."""
         self._on_the_way: deque[tuple[int, Mapping[str, int]]] = deque(maxlen=_MOST_ON_THE_WAY)
@@ -59,8 +61,22 @@ class Parts:
             self._known.pop(task_id, None)
         return [task_id for task_id, attempt in held.items() if self._known.get(task_id) != attempt]
 
-    def told(self, revision: int, entries: Mapping[str, int], *, full: bool) -> None:
-        """A message is sent."""
+    @property
+    def under_way(self) -> bool:
+        """Whether a part was sent that is not confirmed yet: the next one follows it."""
+        return self._part > self._confirmed
+
+    def told(self, revision: int, entries: Mapping[str, int], *, full: bool, part: bool = True) -> None:
+        """A message is sent.
+
+        Args:
+            revision: its own.
+            entries: what it tells: attempt number by task id.
+            full: whether it begins anew.
+            part: whether there is more in it than stops, which wait for nothing.
+        """
+        if part:
+            self._part = revision
         if full:
             self._on_the_way.clear()
         for task_id in entries:
@@ -70,6 +86,7 @@ class Parts:
 
     def confirmed(self, revision: int, held: Mapping[str, int]) -> None:
         """The worker has applied this revision, and so all that led to it."""
+        self._confirmed = max(self._confirmed, revision)
         while self._on_the_way and self._on_the_way[0][0] <= revision:
             at, entries = self._on_the_way.popleft()
             for task_id, attempt in entries.items():

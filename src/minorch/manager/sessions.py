@@ -156,15 +156,23 @@ class Session:
         base: int | None = self._revision
         kept: tuple[tuple[str, int], ...] = ()
         rest: Sequence[str]
+        part = True
         if self._full_due:
             base, (wanted, rest, kept) = None, self._everything(most_bytes, size_of)
             self._full_at = self._waiting_since = now
         else:
             wanted = [task_id for task_id in self.changed if task_id in self.held]
             rest = ()
-            if len(wanted) * ENOUGH_FOR_ONE_BYTES > most_bytes:
+            if self._parts is not None and self._parts.under_way:
+                # A slow transport would make one message of two parts. Stops are short, and do not wait.
+                rest = [task_id for task_id in wanted if size_of(task_id)]
+                wanted = [task_id for task_id in wanted if not size_of(task_id)]
+                part = False
+            elif len(wanted) * ENOUGH_FOR_ONE_BYTES > most_bytes:
                 count = fitting(wanted, most_bytes, size_of)
                 wanted, rest = wanted[:count], wanted[count:]
+                if rest and self._parts is None:
+                    self._parts = Parts()
         released = tuple(self.released)
         if self._full_due or wanted or released:
             self._revision += 1
@@ -175,7 +183,7 @@ class Session:
         entries = tuple(describe(task_id, self.held[task_id]) for task_id in wanted)
         if self._parts is not None and (self._full_due or wanted):
             told = {task_id: self.held[task_id] for task_id in wanted}
-            self._parts.told(self._revision, told, full=self._full_due)
+            self._parts.told(self._revision, told, full=self._full_due, part=part)
         self._full_due = self._reply_due = False
         self.changed.clear()
         if rest:
