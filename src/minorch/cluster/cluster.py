@@ -23,7 +23,7 @@ from minorch.cluster.left_over import (
     tell_of_leftovers,
     where_to_look,
 )
-from minorch.cluster.one_machine import OneMachine
+from minorch.cluster.one_machine import OneMachine, share_out
 from minorch.cluster.opened import remember, warn_of_others
 from minorch.cluster.roster import Roster
 from minorch.cluster.setup import (
@@ -32,7 +32,6 @@ from minorch.cluster.setup import (
     choose_fleet,
     choose_runtime,
     choose_store,
-    make_nodes,
     nodes_left_over,
     ready_or_told,
 )
@@ -138,9 +137,8 @@ class Cluster:
             members, self.why = ask_for_members(fleet, own=own_fleet), f"machines of fleet {fleet.name}"
         else:
             chosen = choose_runtime(runtime, self._registry, durable=durable)
-            nodes, self.why = make_nodes(workers, chosen), chosen.why
-            fleet, own_fleet = OneMachine(chosen, nodes), True
-            members = fleet.members()
+            fleet, own_fleet = share_out(workers, chosen), True
+            members, self.why = fleet.members(), chosen.why
         """Why the tasks run where they do."""
         self._anywhere = engine is None and runtime == "auto"
         self._in_block = False
@@ -148,8 +146,7 @@ class Cluster:
         maker = this_process(durable=durable and not isinstance(store, MemoryStore))
         clock = SteadyClock()
         roster = Roster(fleet, maker, config=worker_config, clock=clock, here=isinstance(fleet, OneMachine))
-        self._crew = crew = Crew(fleet, roster, self._registry, detach=detach)
-        crew.own_fleet = own_fleet
+        self._crew = crew = Crew(fleet, roster, self._registry, own_fleet=own_fleet, detach=detach)
         try:
             crew.store, crew.own_store = choose_store(store, self._registry)
             self._manager = crew.manager = ManagerDriver(
@@ -166,6 +163,7 @@ class Cluster:
             if maker.durable:
                 crew.presence = Presence(self._manager.cluster_id)
             if isinstance(fleet, OneMachine):
+                nodes = [member.node for member in members]
                 extra = self._manager.ask(lambda manager, now: nodes_left_over(manager, nodes, chosen))
                 members = [*members, *(fleet.member(node) for node in extra)]
             roster.open(members, self._manager)

@@ -38,16 +38,18 @@ class Crew:
         fleet: the machines.
         roster: which worker does the work of which machine.
         registry: whose observers are told what happens.
+        own_fleet: whether the cluster made the fleet, and closes it.
         detach: at the end leave running what runs.
     """
 
-    def __init__(self, fleet: Fleet, roster: Roster, registry: Registry, *, detach: bool) -> None:
+    def __init__(
+        self, fleet: Fleet, roster: Roster, registry: Registry, *, own_fleet: bool, detach: bool
+    ) -> None:
         self.fleet = fleet
+        self.own_fleet = own_fleet
         self.roster = roster
         self.registry = registry
         self.detach = detach
-        self.own_fleet = True
-        """Whether the cluster made it, and closes it."""
         self.watch: Watch | None = None
         self.store: Store | None = None
         self.own_store = False

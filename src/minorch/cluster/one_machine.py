@@ -4,11 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from minorch.cluster.setup import Chosen
+from minorch.cluster.setup import Chosen, make_nodes
 from minorch.contracts import Member, Watch
 from minorch.model import Node
 
-__all__ = ["OneMachine"]
+__all__ = ["OneMachine", "share_out"]
+
+
+def share_out(workers: int | Sequence[Node], chosen: Chosen) -> OneMachine:
+    """The machine of a runtime, shared by workers; a runtime that the cluster made is closed if it cannot be.
+
+    Raises:
+        UsageError: as :func:`~minorch.cluster.setup.make_nodes`.
+    """
+    try:
+        return OneMachine(chosen, make_nodes(workers, chosen))
+    except BaseException:
+        if chosen.ours:
+            chosen.runtime.close()
+        raise
 
 
 class OneMachine:

@@ -111,11 +111,12 @@ class Roster:
                 return
             known = self._workers.get(name)
             if known is None:
-                self._enlist(member, self._manager).start()
+                worker = self._enlist(member, self._manager)
+                worker.start()
                 self._await_joined(name, self._manager)
-                _log.info("machine %s joined: %s", name, member.node.capacity)
-            elif known.node != member.node:
-                known.describe(member.node)
+                _log.info("machine %s joined: %s", name, worker.node.capacity)
+            elif known.node != (node := self._as_known(member.node, self._manager)):
+                known.describe(node)
             self.follow(member)
         except ClusterClosed:
             return
