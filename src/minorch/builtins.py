@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from minorch.runtimes.docker import DockerRuntime
     from minorch.runtimes.process import ProcessRuntime
     from minorch.runtimes.swarm import Swarm
+    from minorch.stores.postgresql import PostgreSQLStore
 
 __all__ = ["default_registry"]
 
@@ -76,8 +77,10 @@ def minorch_stores() -> Iterable[StorePlugin]:
     """Memory, SQLite and PostgreSQL."""
     yield StorePlugin("memory", MemoryStore, "as long as the process lives")
     yield StorePlugin("sqlite", _sqlite, "a file: sqlite:///absolute/path.db or sqlite:relative/path.db")
-    yield StorePlugin("postgresql", _postgresql, "a database: postgresql://user:password@host/database")
-    yield StorePlugin("postgres", _postgresql, "the same as postgresql")
+    yield StorePlugin(
+        "postgresql", _Late(_postgresql), "a database: postgresql://user:password@host/database"
+    )
+    yield StorePlugin("postgres", _Late(_postgresql), "the same as postgresql")
 
 
 class _Late(Generic[_T]):
@@ -121,34 +124,13 @@ def _sqlite(path: str | None = None, *, url: str | None = None, busy_timeout_s: 
     return SqliteStore(_path_of(url) if url else str(path), busy_timeout_s=busy_timeout_s)
 
 
-def _postgresql(
-    url: str | None = None,
-    *,
-    schema: str | None = None,
-    standby: bool = False,
-    lease_s: float = 10.0,
-    wait_s: float = 5.0,
-    address: str = "",
-    connect_timeout_s: float = 5.0,
-    statement_timeout_s: float = 30.0,
-) -> Store:
-    """A store in a PostgreSQL database; ``?schema=`` behind its URL names a schema in it."""
-    if url is None:
-        raise UsageError('a postgresql store needs a database: write "postgresql://user@host/database"')
+def _postgresql() -> type[PostgreSQLStore]:
     try:
         from minorch.stores.postgresql import PostgreSQLStore
     except ImportError as error:
         raise UsageError(str(error)) from None
-    return PostgreSQLStore(
-        url,
-        schema=schema,
-        standby=standby,
-        lease_s=lease_s,
-        wait_s=wait_s,
-        address=address,
-        connect_timeout_s=connect_timeout_s,
-        statement_timeout_s=statement_timeout_s,
-    )
+
+    return PostgreSQLStore
 
 
 def _path_of(url: str) -> str:

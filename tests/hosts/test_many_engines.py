@@ -125,9 +125,7 @@ def test_engines_that_cannot_be_used_are_each_told_in_words_and_the_others_go_on
         mo.DockerEngine(plain.url, name="plain"),
         mo.DockerEngine("tcp://no-such-host.invalid:2376", name="unknown"),
     ]
-    began = time.monotonic()
     with mo.Cluster.connect(engines) as cluster:
-        assert time.monotonic() - began < 30
         words = {node.name: node.message for node in cluster.nodes if not node.ready}
         job = cluster.submit(mo.Task("t", image=good.image_id(), command=["true"], networks=["none"]))
         job.result(timeout=60)

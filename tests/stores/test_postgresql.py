@@ -328,7 +328,7 @@ def test_a_store_is_made_by_its_url(postgresql_url: str):
     for url in (postgresql_url, postgresql_url.replace("postgresql:", "postgres:", 1)):
         with contextlib.closing(minorch.default_registry().make_store(url)) as store:
             assert isinstance(store, PostgreSQLStore)
-    with pytest.raises(UsageError, match='write "postgresql://user@host/database"'):
+    with pytest.raises(UsageError, match="missing a required argument: 'url'"):
         minorch.default_registry().make_store("postgresql")
 
 

@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,7 +48,9 @@ class Server:
         self.identify_as("user")
         (folder / "bin").mkdir()
         wrapper = folder / "bin" / "ssh"
-        wrapper.write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {folder}/config "$@"\n')
+        wrapper.write_text(
+            f'#!/bin/sh\necho once >>{folder}/calls\nexec {shutil.which("ssh")} -F {folder}/config "$@"\n'
+        )
         wrapper.chmod(0o755)
         self._sshd: subprocess.Popen[bytes] | None = None
         self.start()
@@ -137,7 +138,7 @@ def test_containers_run_and_all_calls_share_one_connection(server: Server, busyb
     assert connections() == []
 
 
-def test_a_call_takes_no_longer_than_a_few_milliseconds(server: Server, engine_url: str):
+def test_every_call_goes_through_the_connection_that_stands(server: Server, engine_url: str):
     runtime = DockerRuntime(server.url)
     try:
         runtime.describe()
@@ -183,11 +184,12 @@ def test_a_key_that_is_not_accepted_is_told(server: Server):
     runtime = DockerRuntime(server.url)
     with pytest.raises(EngineUnavailable, match=r"Permission denied.*give it a key that needs no password"):
         runtime.describe()
-    began = time.monotonic()
+    (server.folder / "calls").unlink()
     for _ in range(100):
         with pytest.raises(EngineUnavailable, match="Permission denied"):
             runtime.describe()
-    assert time.monotonic() - began < 60, "a machine that refuses is not asked for each call"
+    tries = server.folder / "calls"
+    assert not tries.exists() or len(tries.read_text().splitlines()) < 10, "it is not asked for each call"
     runtime.close()
 
 

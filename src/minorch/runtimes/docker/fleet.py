@@ -37,11 +37,7 @@ _LOST_S: Final = 30.0
 
 
 class DockerEngine(msgspec.Struct, frozen=True):
-    """One Docker Engine of many, and what its node is like where the engine does not say so itself.
-
-    Raises:
-        UsageError: it is no address of an engine.
-    """
+    """One Docker Engine of many, and what its node is like where the engine does not say so itself."""
 
     url: str
     """``ssh://user@host``, ``tcp://host:2376``, ``unix:///path``, or ``context:name``."""
@@ -79,7 +75,7 @@ class DockerFleet:
     """The machines of some Docker Engines.
 
     An engine that does not answer costs the others nothing: each has connections, threads and time-outs of
-    its own.  Its machine is a node without a capacity, unless one is given, until it answers.
+    its own.  Its machine is a node without a capacity until it answers.
 
     Args:
         engines: the addresses, or :class:`DockerEngine` where there is more to say.
@@ -104,6 +100,8 @@ class DockerFleet:
         given = [_as_engine(engine) for engine in engines]
         _refuse_doubles(given)
         self._machines = [_Machine(engine, timeout_s) for engine in given]
+        self._owners: dict[str, _Machine] = {}
+        """By the identity of an engine, which machine has it: two workers would each hand out all of it."""
         self._pool = ThreadPoolExecutor(min(_MOST_AT_ONCE, len(given)), "minorch-engines")
 
     @property
@@ -131,14 +129,18 @@ class DockerFleet:
             raise EngineUnavailable(
                 "; ".join(f"{machine.engine.called}: {machine.why}" for machine in silent)[:4000]
             )
-        _refuse_one_engine_twice(self._machines)
+        members = []
         for machine in self._machines:
+            owner = _owner(machine, self._owners)
+            if owner is not machine:
+                raise UsageError(_same(owner, machine))
             machine.told = machine.member()
-        return [machine.told for machine in self._machines if machine.told is not None]
+            members.append(machine.told)
+        return members
 
     def watch(self, notify: Callable[[Member], None]) -> Watch:
         """Tell of machines whose engine answers at last, and of those that offer something else since."""
-        return _Watch(self._machines, self._pool, notify)
+        return _Watch(self._machines, self._owners, self._pool, notify)
 
     def close(self) -> None:
         """Let go of all engines. Runs go on."""
@@ -220,9 +222,14 @@ class _Watch:
     """Asks engines again: those that have not answered soon, the others now and then."""
 
     def __init__(
-        self, machines: Sequence[_Machine], pool: ThreadPoolExecutor, notify: Callable[[Member], None]
+        self,
+        machines: Sequence[_Machine],
+        owners: dict[str, _Machine],
+        pool: ThreadPoolExecutor,
+        notify: Callable[[Member], None],
     ) -> None:
         self._machines = machines
+        self._owners = owners
         self._pool = pool
         self._notify = notify
         self._closed = threading.Event()
@@ -266,15 +273,14 @@ class _Watch:
         with self._telling:
             if machine.info is None or self._closed.is_set():
                 return
-            others = (one for one in self._machines if one.told is not None and not one.told.gone)
-            double = next((one for one in others if _is_same(one, machine)), None)
+            owner = _owner(machine, self._owners)
             member = machine.member()
-            if double is not None and double.told is not None and double.told.node.capacity:
+            if owner is not machine:
                 member = msgspec.structs.replace(member, gone=True)
             if member == machine.told:
                 return
-            if member.gone and (machine.told is None or not machine.told.gone):
-                _log.error("machine %s is left out: %s", machine.engine.called, _same(double, machine))
+            if member.gone:
+                _log.error("machine %s is left out: %s", machine.engine.called, _same(owner, machine))
             machine.told = member
             try:
                 self._notify(member)
@@ -313,21 +319,12 @@ def _refuse_doubles(engines: Sequence[DockerEngine]) -> None:
             )
 
 
-def _refuse_one_engine_twice(machines: Sequence[_Machine]) -> None:
-    """Two workers on one engine would each hand out all of its machine."""
-    for number, machine in enumerate(machines):
-        for other in machines[:number]:
-            if _is_same(other, machine):
-                raise UsageError(_same(other, machine))
+def _owner(machine: _Machine, owners: dict[str, _Machine]) -> _Machine:
+    """The machine that has this one's engine: the first one of it; itself, if it does not say which it is."""
+    return owners.setdefault(machine.identity, machine) if machine.identity else machine
 
 
-def _is_same(one: _Machine, other: _Machine) -> bool:
-    return one is not other and bool(one.identity) and one.identity == other.identity
-
-
-def _same(one: _Machine | None, other: _Machine) -> str:
-    if one is None:
-        return "another address leads to its engine"
+def _same(one: _Machine, other: _Machine) -> str:
     words = f"{one.engine.url} and {other.engine.url} lead to the same Docker Engine"
     return f"{words} ({one.identity[:100]}): leave one out"
 

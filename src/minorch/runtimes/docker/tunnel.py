@@ -86,8 +86,6 @@ class Tunnel:
         self._failure = ""
         """Why it could not be made when that was last tried."""
         self._failed_at = 0.0
-        self._explained = 0
-        """How much of what ssh told is known: what it says of one connection explains no later one."""
 
     def socket(self) -> str:
         """The path of our end, always the same; what connects there reaches the engine.
@@ -114,16 +112,14 @@ class Tunnel:
         """Why connections come to nothing although the tunnel stands; None: it does not say."""
         for _ in range(_LOOKS):  # ssh may be a moment behind
             words = self._said()
-            fresh, self._explained = words[self._explained :], len(words)
-            if _REFUSED.search(fresh):
-                break
+            if _REFUSED.search(words):
+                os.truncate(self._path("said"), 0)  # it explains no later one
+                return (
+                    f"{self._target} can be reached, and no Docker Engine answers there at {self._remote}: "
+                    f"is it installed and running, and may this user use it? ({_short(words)})"
+                )
             time.sleep(_LOOK_S)
-        else:
-            return None
-        return (
-            f"{self._target} can be reached, and no Docker Engine answers there at {self._remote}: is it "
-            f"installed and running, and may this user use it? ({_short(fresh)})"
-        )
+        return None
 
     def _begin(self) -> None:
         ssh = shutil.which("ssh")
@@ -138,8 +134,9 @@ class Tunnel:
         command = [ssh, "-T", *(word for option in _OPTIONS for word in ("-o", option))]
         command += ["-L", f"{self._path('socket')}:{self._remote}"]
         command += ["-p", str(self._port)] if self._port else []
-        self._explained = 0
-        with open(self._path("said"), "wb") as said:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._path("said"))
+        with open(self._path("said"), "ab") as said:  # so that it can be emptied
             self._ssh = subprocess.Popen(
                 [*command, "--", self._target, "cat >/dev/null"],
                 stdin=subprocess.PIPE,

@@ -16,15 +16,15 @@ from collections.abc import Callable
 from typing import Final
 
 from minorch.contracts import Availability, Member
+from minorch.runtimes.swarm.listening import Listener
 from minorch.runtimes.swarm.members import Names, as_node
-from minorch.runtimes.swarm.polling import Closed, Poll
+from minorch.runtimes.swarm.polling import Poll
 from minorch.runtimes.swarm.runtime import SwarmRuntime
 from minorch.runtimes.swarm.snapshot import Snapshot
 
 __all__ = ["MembersWatch", "Roll"]
 
 logger: Final = logging.getLogger("minorch.runtimes.swarm")
-_TICK_S: Final = 1.0
 _AVAILABILITY: Final[dict[str, Availability]] = {"active": "active", "pause": "paused", "drain": "drain"}
 
 
@@ -78,7 +78,7 @@ class Roll:
         )
 
 
-class MembersWatch:
+class MembersWatch(Listener[Member]):
     """A running subscription to what becomes of a Swarm's nodes.
 
     Args:
@@ -97,33 +97,15 @@ class MembersWatch:
         away_s: float,
         notify: Callable[[Member], None],
     ) -> None:
-        self._poll = poll
         self._roll = roll
         self._told = told
         self._away_s = away_s
-        self._notify = notify
-        self._closed = threading.Event()
-        poll.watched()
-        self._thread = threading.Thread(target=self._listen, name="minorch-swarm-members", daemon=True)
-        self._thread.start()
+        super().__init__(poll, notify, "minorch-swarm-members")
 
-    def close(self) -> None:
-        """End it and its thread. Closing twice is fine, and so is closing from within *notify*."""
-        if not self._closed.is_set():
-            self._closed.set()
-            self._poll.unwatched()
-        if self._thread is not threading.current_thread():
-            self._thread.join(timeout=2.0)
-
-    def _listen(self) -> None:
-        number = -1
-        while not self._closed.is_set():
-            before = number
-            try:
-                number, snapshot, error = self._poll.wait_round(number, _TICK_S)
-            except Closed:
-                return
-            if number == before or snapshot is None or error is not None:
+    def follow(self) -> None:
+        """Compare the nodes of each look with those of the one before."""
+        for snapshot, error in self.looks():
+            if error is not None:
                 continue
             try:
                 self._compare(snapshot)
@@ -135,17 +117,9 @@ class MembersWatch:
         for node_id in self._told.keys() - now.keys():
             left = self._told.pop(node_id)
             if not left.gone:
-                self._tell(Member(node=left.node, runtime=left.runtime, gone=True))
+                self.tell(Member(node=left.node, runtime=left.runtime, gone=True))
         for node_id, member in now.items():
             before = self._told.get(node_id)
             self._told[node_id] = member
             if before != member and not (before is not None and before.gone and member.gone):
-                self._tell(member)
-
-    def _tell(self, member: Member) -> None:
-        if self._closed.is_set():
-            return
-        try:
-            self._notify(member)
-        except Exception:
-            logger.exception("the callback of a watch failed")
+                self.tell(member)

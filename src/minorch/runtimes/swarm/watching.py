@@ -12,7 +12,8 @@ from typing import Final, TypeVar
 from minorch.contracts import Owner, RunStatus
 from minorch.errors import RuntimeFault
 from minorch.ids import RunKey
-from minorch.runtimes.swarm.polling import Closed, Poll
+from minorch.runtimes.swarm.listening import Listener
+from minorch.runtimes.swarm.polling import Poll
 from minorch.runtimes.swarm.snapshot import Snapshot, SwarmNode, SwarmTask
 from minorch.runtimes.swarm.status import ended_by_swarm, phase_of
 
@@ -20,7 +21,6 @@ __all__ = ["HeldBack", "SwarmWatch"]
 
 logger: Final = logging.getLogger("minorch.runtimes.swarm")
 _V = TypeVar("_V")
-_TICK_S: Final = 1.0
 _MOST_KNOWN: Final = 10_000
 _HELD_BACK_S: Final = 10.0
 """That Swarm itself ended a run because its node is drained is told so much later, unless somebody has asked
@@ -59,7 +59,7 @@ def _bounded(table: OrderedDict[RunKey, _V], key: RunKey, value: _V) -> None:
         table.popitem(last=False)
 
 
-class SwarmWatch:
+class SwarmWatch(Listener[RunStatus | None]):
     """A running subscription to one owner's runs. *notify* is never called twice at the same time.
 
     Args:
@@ -81,38 +81,17 @@ class SwarmWatch:
         read: Callable[[SwarmTask, SwarmNode | None], RunStatus],
         held_back: HeldBack,
     ) -> None:
-        self._poll = poll
         self._owner = owner
         self._node_id = node_id
-        self._notify = notify
         self._read = read
         self._held_back = held_back
-        self._closed = threading.Event()
         self._seen: dict[RunKey, tuple[object, ...]] = {}
-        poll.watched()
-        self._thread = threading.Thread(
-            target=self._listen, name=f"minorch-swarm-watch-{owner.node}", daemon=True
-        )
-        self._thread.start()
+        super().__init__(poll, notify, f"minorch-swarm-watch-{owner.node}")
 
-    def close(self) -> None:
-        """End it and its thread. Closing twice is fine, and so is closing from within *notify*."""
-        if not self._closed.is_set():
-            self._closed.set()
-            self._poll.unwatched()
-        if self._thread is not threading.current_thread():
-            self._thread.join(timeout=2.0)
-
-    def _listen(self) -> None:
-        number, missed = -1, True
-        while not self._closed.is_set():
-            before = number
-            try:
-                number, snapshot, error = self._poll.wait_round(number, _TICK_S)
-            except Closed:
-                return
-            if self._closed.is_set() or snapshot is None or number == before:
-                continue
+    def follow(self) -> None:
+        """Tell of the runs that changed between two looks, while their node answers."""
+        missed = True
+        for snapshot, error in self.looks():
             node = snapshot.nodes.get(self._node_id)
             if error is not None or node is None or not node.answers:
                 missed = True
@@ -121,9 +100,9 @@ class SwarmWatch:
                 changed = self._changes(snapshot, tell=not missed)
                 if missed:
                     missed = False
-                    self._tell(None)  # only now: what changes from here on is seen
+                    self.tell(None)  # only now: what changes from here on is seen
                 for task in changed:
-                    self._tell(None if task is None else self._read(task, node))
+                    self.tell(None if task is None else self._read(task, node))
             except RuntimeFault as problem:
                 logger.debug("a change at %s cannot be told: %s", self._owner.node, problem)
                 missed = True
@@ -148,11 +127,3 @@ class SwarmWatch:
                 changed.append(task)
         self._seen = seen
         return changed
-
-    def _tell(self, status: RunStatus | None) -> None:
-        if self._closed.is_set():
-            return
-        try:
-            self._notify(status)
-        except Exception:
-            logger.exception("the callback of a watch failed")
