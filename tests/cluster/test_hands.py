@@ -11,24 +11,47 @@ from minorch.drivers import RuntimeHands
 from minorch.errors import EngineUnavailable
 from minorch.ids import RunKey
 from minorch.model import Task
-from minorch.worker import Fact, Start, Unreachable
+from minorch.worker import Fact, Remove, Removed, Seen, Start, Unreachable
 from tests.cluster.fakes import FakeRuntime
+
+OWNER = Owner("c" * 32, "n")
+KEY = RunKey("1" * 32, 1, 1)
+
+
+def launch_of(*command: str) -> Launch:
+    task = Task("task", command=command)
+    return Launch(key=KEY, owner=OWNER, job="job", task_name="task", index=0, task=task)
 
 
 @pytest.mark.parametrize(("call", "preparing"), [("prepare", True), ("start", False)])
 def test_an_engine_that_does_not_answer_is_told_with_what_it_was_asked(call: str, preparing: bool):
     runtime, facts = FakeRuntime(), queue.SimpleQueue[Fact]()
     runtime.broken, runtime.raises = {call}, EngineUnavailable("no answer")
-    owner = Owner("c" * 32, "n")
-    key = RunKey("1" * 32, 1, 1)
-    task = Task("task", command=["sleep"])
-    launch = Launch(key=key, owner=owner, job="job", task_name="task", index=0, task=task)
     hands = RuntimeHands(runtime)
     try:
-        hands.do(Start(launch=launch), owner, facts.put)
+        hands.do(Start(launch=launch_of("sleep")), OWNER, facts.put)
         told = facts.get(timeout=20)
         while not isinstance(told, Unreachable):  # how far it has come
             told = facts.get(timeout=20)
     finally:
         hands.close()
-    assert told == Unreachable(message="no answer", key=key, preparing=preparing)
+    assert told == Unreachable(message="no answer", key=KEY, preparing=preparing)
+
+
+def test_what_is_to_be_removed_while_it_starts_is_refused_before_what_came_of_the_start_is_told():
+    runtime, facts = FakeRuntime(), queue.SimpleQueue[Fact]()
+    hands = RuntimeHands(runtime)
+    try:
+        hands.do(Start(launch=launch_of("hang")), OWNER, facts.put)
+        facts.get(timeout=20)  # how far it has come
+        hands.do(Remove(key=KEY), OWNER, facts.put)
+        assert facts.get(timeout=20) == Removed(key=KEY, error="its start is still under way")
+        runtime.let_go.set()
+        assert isinstance(facts.get(timeout=20), Seen)
+        runtime.end(KEY, 0)
+        hands.do(Remove(key=KEY), OWNER, facts.put)
+        assert facts.get(timeout=20) == Removed(key=KEY)
+    finally:
+        runtime.let_go.set()
+        hands.close()
+    assert runtime.runs == {}

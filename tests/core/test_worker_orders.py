@@ -87,6 +87,23 @@ def test_what_was_given_up_is_not_taken_up_again():
     assert made.idle
 
 
+def test_what_ended_before_its_start_returned_is_removed_as_soon_as_that_has():
+    made = worker()
+    made.receive(assign(run()), NOW)
+    (start,) = starts(made)
+    over = RunStatus(key=start.key, phase="exited", exit_code=0)
+    made.observe(Seen(status=over), NOW)  # by the watch
+    made.receive(assign(revision=2, base=1, released=((TASK, 1),)), NOW + 1)
+    assert [type(a) for a in made.settle(NOW + 1).actions if isinstance(a, Remove)] == [Remove]
+    made.observe(Removed(key=start.key, error="its start is still under way"), NOW + 1)
+    assert not [a for a in made.settle(NOW + 1).actions if isinstance(a, Remove)]
+    made.observe(Seen(status=over), NOW + 1.1)  # by the start
+    made.observe(Seen(status=over), NOW + 1.1)
+    assert [type(a) for a in made.settle(NOW + 1.1).actions if isinstance(a, Remove)] == [Remove]
+    made.observe(Removed(key=start.key), NOW + 1.2)
+    assert made.idle
+
+
 def test_a_container_that_is_seen_before_it_runs_is_still_being_started():
     made = worker()
     made.receive(assign(run()), NOW)

@@ -84,7 +84,7 @@ class RuntimeHands:
                     if action.key in self._starting:
                         self._cancelled.add(action.key)
             case Remove():
-                self._work.submit(lambda: answer(self._remove(action.key)))
+                self._work.submit(lambda: self._remove(action.key, answer))
             case Terminate():
                 call = partial(self._signal, self.runtime.terminate, action.key, answer)
                 self._submit_once(self._control, (Terminate, action.key), call)
@@ -149,18 +149,21 @@ class RuntimeHands:
         with self._lock:
             return key in self._cancelled
 
-    def _remove(self, key: RunKey) -> Fact:
+    def _remove(self, key: RunKey, answer: Answer) -> None:
         with self._lock:
             if key in self._starting:  # or it would be there again afterwards, and run once more
                 self._cancelled.add(key)
-                return Removed(key=key, error="its start is still under way")
+                # Told before the lock is let go, so that what comes of the start is told after it.
+                answer(Removed(key=key, error="its start is still under way"))
+                return
         try:
             self.runtime.remove(key)
         except EngineUnavailable as error:
-            return Unreachable(message=str(error), key=key)
+            answer(Unreachable(message=str(error), key=key))
         except BaseException as error:  # noqa: BLE001  a runtime may be anybody's; it is tried again
-            return Removed(key=key, error=f"cannot be removed: {error}"[:500])
-        return Removed(key=key)
+            answer(Removed(key=key, error=f"cannot be removed: {error}"[:500]))
+        else:
+            answer(Removed(key=key))
 
     def _signal(self, signal: Callable[[RunKey], None], key: RunKey, answer: Answer) -> None:
         """Send a signal; if that fails the worker's own timer comes back to it."""

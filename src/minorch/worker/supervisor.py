@@ -175,6 +175,9 @@ class Supervisor(Workload):
                     self._note(local)
             case Phase.OVER | Phase.BACKOFF if status.phase == "running":  # it was taken for gone
                 self.actions.append(Kill(key=status.key))
+            case Phase.OVER if local.desired == "forget" and local.wake_at is not None:
+                local.wake_at = None  # its end was seen before its start had returned, which was in the way
+                self._to_remove[local.id] = None
             case _:
                 pass
 
