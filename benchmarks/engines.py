@@ -9,8 +9,9 @@ same limits.  Timed are
 - bare loops of docker-py threads on 1, 2 and 4 engines, as many threads for each as minorch has calls, until
   the last container is removed;
 - minorch on the same engines over TLS, from submit to the last removal;
-- minorch on a Swarm of the four hosts: to the last completed task, and to the last removal;
-- a ``replicated-job`` service of that Swarm, to the last completed task; it removes nothing by itself;
+- on a Swarm of the four hosts, to the last completed task, while nothing is removed: a ``replicated-job``
+  service; a bare loop that makes a service for each container, pinned to a node; and minorch, which does so;
+- minorch on that Swarm to the last removal, which is many services to remove where Swarm's job is one;
 - docker-compose 1.29 on one engine, ``up --scale`` to the end of all, and ``down``.
 
 Containers have no network, but in a Swarm, which has no such thing, the engine's default.  However it ends,
@@ -53,6 +54,10 @@ AT_ONCE = (4, 16)
 PATIENCE_S = 600
 CALLS = 2 * (os.cpu_count() or 1)
 """At once for each engine: what a Docker runtime of minorch has."""
+STARTS = 8
+"""At once for each node of the Swarm: what a Swarm runtime of minorch has."""
+LOOK_S = 0.1
+LABEL = "benchmark=services"
 CPU, MEMORY_MIB, PIDS = 0.1, 16, 512
 COMPOSE = f"""
 version: "2.4"
@@ -79,8 +84,6 @@ class Contender(abc.ABC):
         """Processor time of this process, per container."""
         self.share: list[float] = []
         """The same, by all the time that went by."""
-        self.done: list[float] = []
-        """Containers/s to the last completed one, where removal comes after it."""
 
     @abc.abstractmethod
     def run(self, containers: int) -> float:
@@ -168,14 +171,22 @@ class BareLoop(Contender):
 
 
 class Library(Contender):
-    """A cluster that is made for each round, and removes what is finished as it goes."""
+    """A cluster that is made for each round.
 
-    def __init__(self, engine: Callable[[], DockerFleet | mo.Swarm], task: mo.Task) -> None:
+    Args:
+        engine: makes what it runs on.
+        task: what it runs.
+        removes: whether what is finished is removed as it goes, and waited for; else the closing does it.
+    """
+
+    def __init__(
+        self, engine: Callable[[], DockerFleet | mo.Swarm], task: mo.Task, *, removes: bool = True
+    ) -> None:
         super().__init__()
-        self._engine, self._task = engine, task
+        self._engine, self._task, self._removes = engine, task, removes
 
     def run(self, containers: int) -> float:
-        """One job of so many containers, from submit to the last removal; containers/s."""
+        """One job of so many containers, from submit; containers/s."""
         task = mo.Task(
             self._task.name,
             image=self._task.image,
@@ -184,16 +195,70 @@ class Library(Contender):
             networks=self._task.networks,
             resources=self._task.resources,
         )
+        config = mo.ManagerConfig(keep_runs=0 if self._removes else containers)
         with (
             contextlib.closing(self._engine()) as engine,
-            mo.Cluster(engine=engine, manager_config=mo.ManagerConfig(keep_runs=0)) as cluster,
+            mo.Cluster(engine=engine, manager_config=config) as cluster,
             self.round(containers) as rate,
         ):
             job = cluster.submit(mo.Job("round", [task]))
             assert job.wait(timeout=PATIENCE_S) is mo.JobState.COMPLETED, job
-            self.done.append(rate())
-            assert cluster.wait_idle(60)
+            assert not self._removes or cluster.wait_idle(60)
             return rate()
+
+
+def template(image: str, node_id: str | None = None) -> dict[str, Any]:
+    """What a service of the Swarm says of each of its tasks; with *node_id*, where they go."""
+    limits = {"NanoCPUs": round(CPU * 1e9), "MemoryBytes": MEMORY_MIB * 2**20}
+    return {
+        "ContainerSpec": {
+            "Image": image,
+            "Args": ["true"],
+            "Init": True,
+            "CapabilityDrop": ["CAP_NET_RAW", "CAP_MKNOD"],
+        },
+        "Resources": {"Limits": {**limits, "Pids": PIDS}, "Reservations": limits},
+        "RestartPolicy": {"Condition": "none"},
+        "LogDriver": {"Name": "json-file"},
+        "Placement": {"Constraints": [f"node.id=={node_id}"] if node_id else []},
+    }
+
+
+def completed(client: Any, which: dict[str, Any]) -> int:
+    """How many tasks that a filter lets through are completed; none may have failed."""
+    states = [task["Status"]["State"] for task in client.tasks(filters=which)]
+    if bad := {"failed", "rejected"}.intersection(states):
+        raise RuntimeError(f"Swarm has tasks that are {', '.join(sorted(bad))}")
+    return states.count("complete")
+
+
+def remove_services(hosts: Sequence[Host]) -> None:
+    """Remove all services and their containers; those of a replicated-job stay when it goes."""
+    with contextlib.closing(client_of(hosts[0])) as client:
+        for service in client.services():
+            client.remove_service(service["ID"])
+        wait_until(lambda: not client.tasks(filters={"label": [LABEL]}))
+    for host in hosts:
+        with contextlib.closing(client_of(host)) as client:
+            wait_until(functools.partial(remove_containers, client))
+
+
+def remove_containers(client: Any) -> bool:
+    """Remove the containers of services; whether there were none."""
+    containers = client.containers(all=True, filters={"label": ["com.docker.swarm.service.id"]})
+    for container in containers:
+        with contextlib.suppress(docker.errors.APIError):  # the node may be at it
+            client.remove_container(container["Id"], force=True)
+    return not containers
+
+
+def wait_until(so: Callable[[], bool]) -> None:
+    """Ask until it is so."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not so():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"the Swarm did not get there within {PATIENCE_S} s")
+        time.sleep(LOOK_S)
 
 
 class NativeSwarm(Contender):
@@ -205,49 +270,45 @@ class NativeSwarm(Contender):
 
     def run(self, containers: int) -> float:
         """To the last completed task; containers/s."""
-        template = {
-            "ContainerSpec": {
-                "Image": self._image,
-                "Args": ["true"],
-                "Init": True,
-                "CapabilityDrop": ["CAP_NET_RAW", "CAP_MKNOD"],
-            },
-            "Resources": {
-                "Limits": {"NanoCPUs": round(CPU * 1e9), "MemoryBytes": MEMORY_MIB * 2**20, "Pids": PIDS},
-                "Reservations": {"NanoCPUs": round(CPU * 1e9), "MemoryBytes": MEMORY_MIB * 2**20},
-            },
-            "RestartPolicy": {"Condition": "none"},
-            "LogDriver": {"Name": "json-file"},
-        }
         mode = docker.types.ServiceMode("replicated-job", containers, self._at_once)
         with contextlib.closing(client_of(self._hosts[0])) as client:
             try:
                 with self.round(containers) as rate:
-                    service = client.create_service(template, name="round", mode=mode)["ID"]
-                    self._wait(client, service, containers)
+                    job = client.create_service(template(self._image), name="round", mode=mode)["ID"]
+                    wait_until(lambda: completed(client, {"service": job}) == containers)
                     return rate()
             finally:
-                self._remove()
+                remove_services(self._hosts)
 
-    def _wait(self, client: Any, service: str, containers: int) -> None:
+
+class BareServices(Contender):
+    """A service of one replica for each container, its node chosen here, some at once for each node."""
+
+    def __init__(self, hosts: Sequence[Host], image: str) -> None:
+        super().__init__()
+        self._hosts, self._image = hosts, image
+
+    def run(self, containers: int) -> float:
+        """To the last completed task; containers/s."""
+        labels, mode = dict([LABEL.split("=")]), docker.types.ServiceMode("replicated", 1)
         deadline = time.monotonic() + PATIENCE_S
-        while True:
-            states = [task["Status"]["State"] for task in client.tasks(filters={"service": service})]
-            if states.count("complete") >= containers:
-                return
-            if bad := {"failed", "rejected"}.intersection(states):
-                raise RuntimeError(f"Swarm has tasks that are {', '.join(sorted(bad))}")
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"Swarm completed {states.count('complete')} of {containers} tasks")
-            time.sleep(0.1)
-
-    def _remove(self) -> None:
-        """The service, and its containers: those of a replicated-job stay when it goes."""
         with contextlib.closing(client_of(self._hosts[0])) as client:
-            for service in client.services(filters={"name": "round"}):
-                client.remove_service(service["ID"])
-        for host in self._hosts:
-            remove_all(host, "com.docker.swarm.service.name=round")
+            nodes = itertools.cycle([node["ID"] for node in client.nodes()])
+            try:
+                with self.round(containers) as rate:
+                    made = done = 0
+                    while done < containers:
+                        for number in range(made, min(containers, done + STARTS * len(self._hosts))):
+                            work = template(self._image, next(nodes))
+                            client.create_service(work, name=f"round-{number}", labels=labels, mode=mode)
+                            made += 1
+                        time.sleep(LOOK_S)
+                        done = completed(client, {"label": [LABEL]})
+                        if time.monotonic() > deadline:
+                            raise TimeoutError("Swarm did not complete its tasks")
+                    return rate()
+            finally:
+                remove_services(self._hosts)
 
 
 class Compose(Contender):
@@ -282,14 +343,6 @@ class Compose(Contender):
             return rate()
 
 
-def remove_all(host: Host, label: str) -> None:
-    """Remove the containers with a label."""
-    with contextlib.closing(client_of(host)) as client:
-        for container in client.containers(all=True, quiet=True, filters={"label": [label]}):
-            with contextlib.suppress(docker.errors.NotFound):
-                client.remove_container(container["Id"], force=True)
-
-
 def task_on(image: str, networks: Sequence[str]) -> mo.Task:
     """What minorch runs."""
     limits = mo.Resources(cpu=CPU, memory=f"{MEMORY_MIB}MiB")
@@ -316,7 +369,9 @@ def contenders(hosts: Hosts, managers: int) -> dict[str, Contender]:
         NativeSwarm(everyone, image, at_once) for at_once in AT_ONCE
     )
     on_swarm = functools.partial(mo.Swarm, urls, certificates=certificates)
-    found["minorch on Swarm"] = Library(on_swarm, task_on(image, []))
+    found["minorch on Swarm"] = Library(on_swarm, task_on(image, []), removes=False)
+    found["services on Swarm"] = BareServices(everyone, image)
+    found["minorch on Swarm, with removal"] = Library(on_swarm, task_on(image, []))
     if shutil.which("docker-compose"):
         found["docker-compose, 1"] = Compose(hosts[0], image)
     return found
@@ -338,15 +393,13 @@ def measure(hosts: Hosts, containers: int, rounds: int, managers: int, say: Call
     for count in ENGINES:
         ours, theirs = results[f"minorch, {count}"], results[f"bare loop, {count}"]
         figures[f"minorch by bare loop, {count}"] = paired_ratio(ours, theirs)
-    on_swarm = all_of_them["minorch on Swarm"]
-    figures["minorch on Swarm, to the last completed, containers/s"] = statistics.median(on_swarm.done)
+    ours = results["minorch on Swarm"]
+    figures["minorch on Swarm by services on Swarm"] = paired_ratio(ours, results["services on Swarm"])
     for at_once in AT_ONCE:
         theirs = results[f"Swarm, {at_once} at once"]
-        figures[f"minorch on Swarm by Swarm, {at_once} at once, to the last completed"] = paired_ratio(
-            on_swarm.done, theirs
-        )
-        figures[f"minorch on Swarm with removal by Swarm, {at_once} at once, without"] = paired_ratio(
-            results["minorch on Swarm"], theirs
+        figures[f"minorch on Swarm by Swarm, {at_once} at once"] = paired_ratio(ours, theirs)
+        figures[f"minorch on Swarm, with removal, by Swarm, {at_once} at once, without"] = paired_ratio(
+            results["minorch on Swarm, with removal"], theirs
         )
         figures[f"minorch, {HOSTS} by Swarm, {at_once} at once"] = paired_ratio(
             results[f"minorch, {HOSTS}"], theirs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from minorch.contracts import Launch, RunStatus
 from minorch.errors import EngineUnavailable, RuntimeFault, StartFailed
 from minorch.model import HealthCheck, Secret
-from minorch.runtimes.swarm import Swarm, SwarmRuntime
+from minorch.runtimes.swarm import Swarm, SwarmRuntime, polling
 from minorch.runtimes.swarm.snapshot import Reader, SwarmTask
 from minorch.states import Reason
 from minorch.testing.runtime_contract import Notes, eventually
@@ -180,6 +181,23 @@ def test_a_watch_is_silent_while_its_node_is_down_and_then_asks_for_a_listing(
     played.change_node(1, state="ready")
     eventually(lambda: notes.told == [None, None])
     watch.close()
+
+
+def test_after_a_change_there_are_more_looks_for_a_while(
+    played: PlayedSwarm, launch: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(polling, "_LIVELY_S", 60.0)
+    one, other, notes = launch(), launch(), Notes()
+    with contextlib.closing(Swarm(played.urls, timeout_s=0.5, poll_s=3600)) as swarm:
+        started(swarm, played, one)
+        runtime = started(swarm, played, other)
+        watch = runtime.watch(OWNER, notes)
+        swarm.link.poll.fresh()
+        eventually(lambda: notes.told == [None])
+        played.move(one.key.name, "complete")
+        played.move(other.key.name, "complete")
+        eventually(lambda: {status.key for status in notes.told if status} == {one.key, other.key})
+        watch.close()
 
 
 def test_that_swarm_ended_a_run_of_a_drained_node_is_told_late_or_when_it_is_asked_to_end(

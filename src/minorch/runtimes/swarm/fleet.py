@@ -20,7 +20,7 @@ from minorch.runtimes.swarm.listening import Listener
 from minorch.runtimes.swarm.members import Names, as_node
 from minorch.runtimes.swarm.polling import Poll
 from minorch.runtimes.swarm.runtime import SwarmRuntime
-from minorch.runtimes.swarm.snapshot import Snapshot
+from minorch.runtimes.swarm.snapshot import Snapshot, SwarmNode
 
 __all__ = ["MembersWatch", "Roll"]
 
@@ -37,7 +37,7 @@ class Roll:
     """
 
     def __init__(
-        self, make: Callable[[str], SwarmRuntime], clock: Callable[[], float] = time.monotonic
+        self, make: Callable[[SwarmNode], SwarmRuntime], clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._make = make
         self._clock = clock
@@ -64,7 +64,7 @@ class Roll:
         node = snapshot.nodes[node_id]
         runtime = self._runtimes.get(node_id)
         if runtime is None:
-            runtime = self._runtimes[node_id] = self._make(node_id)
+            runtime = self._runtimes[node_id] = self._make(node)
         now = self._clock()
         if not node.answers:
             self._down_since.setdefault(node_id, now)

@@ -1,6 +1,7 @@
 """One look at a Swarm at a time, shared by all who want to know: a Swarm has no events for tasks.
 
-While somebody watches, there is a look every so often.  Whoever needs to know now waits for a look that
+While somebody watches, there is a look every so often, and more often for a while after one that shows a
+change, for changes come in company.  Whoever needs to know now waits for a look that
 began after they asked, and shares it with all others who ask meanwhile: so a thousand questions are a few
 calls.  A look never takes more than a part of the time, however large the Swarm is.
 """
@@ -30,6 +31,8 @@ _SHARE: Final = 4.0
 """After a look that took a second there is none for at least so many, unless somebody waits for it."""
 _LEAST_GAP_S: Final = 0.05
 _EAGER_S: Final = 0.1
+_LIVELY_S: Final = 1.0
+"""For so long after a change the next one is looked for as eagerly as the end of a start."""
 _MOST_BEGINNINGS: Final = 20_000
 _LONGEST_WAIT_S: Final = 60.0
 
@@ -70,6 +73,7 @@ class Poll:
         self._wanted_at = 0.0
         self._watchers = 0
         self._eager = 0
+        self._lively_until = 0.0
         self._thread: threading.Thread | None = None
         self._closed = False
         self._reader = Reader()
@@ -221,8 +225,8 @@ class Poll:
                 done_at = max(latest_at, self._error_at)
                 if self._wanted_at > done_at:
                     due_at: float | None = ended_at + max(_LEAST_GAP_S, took_s)
-                elif self._eager:
-                    due_at = ended_at + max(_EAGER_S, took_s * _SHARE)
+                elif self._eager or (self._watchers and ended_at < self._lively_until):
+                    due_at = ended_at + max(min(_EAGER_S, self._every_s), took_s * _SHARE)
                 elif self._watchers:
                     due_at = ended_at + max(self._every_s, took_s * _SHARE)
                 else:
@@ -235,6 +239,8 @@ class Poll:
     def _publish(self, snapshot: Snapshot | None, error: RuntimeFault | None, began_at: float) -> None:
         with self._changed:
             if snapshot is not None:
+                if self._latest is not None and not snapshot.same_tasks(self._latest):
+                    self._lively_until = time.monotonic() + _LIVELY_S
                 self._latest, self._error = snapshot, None
                 for key, task in snapshot.tasks.items():
                     if task.state == "running" and task.changed_at is not None:

@@ -48,14 +48,16 @@ class SwarmRuntime:
     Args:
         link: the way to the Swarm.
         node_id: which node, by the id that the Swarm gave it.
+        concurrency: how many starts and removals at once.
 
     A run that is ended has the task's ``stop_grace_s`` even where it is to be killed: a Swarm knows no other
     signal than the stop signal that it sends first.
     """
 
-    def __init__(self, link: Link, node_id: str) -> None:
+    def __init__(self, link: Link, node_id: str, *, concurrency: int = 8) -> None:
         self._link = link
         self._node_id = node_id
+        self._concurrency = concurrency
         self._lock = threading.Lock()
         self._starting = [threading.Lock() for _ in range(256)]
         self._held_back = HeldBack()
@@ -70,8 +72,8 @@ class SwarmRuntime:
 
     @property
     def concurrency(self) -> int:
-        """How many starts at once still make it faster: they mostly wait for the node."""
-        return 32
+        """How many starts at once still make it faster."""
+        return self._concurrency
 
     @property
     def node_id(self) -> str:

@@ -97,6 +97,13 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     tasks: Mapping[RunKey, SwarmTask]
     """Those of services that are there, whoever owns them."""
 
+    def same_tasks(self, other: Snapshot) -> bool:
+        """Whether no task has come, gone or changed since *other*, a look of the same reader."""
+        theirs = other.tasks
+        return len(self.tasks) == len(theirs) and all(
+            theirs.get(key) is task for key, task in self.tasks.items()
+        )
+
 
 class Reader:
     """Reads one look after the other. A task whose version is that of the look before is not read again."""
