@@ -319,11 +319,11 @@ def one(call: str) -> Figures:
     return partial(parts[name], *(int(number) for number in numbers))()
 
 
-def page(rows: Sequence[Figures]) -> str:
-    """The figures as Markdown: a table for each part."""
+def page(rows: Sequence[Figures], load: float) -> str:
+    """The figures as Markdown: a table for each part; *load*: how many threads were ready before it began."""
     where = f"with Python {platform.python_version()} on a machine of {os.cpu_count()} cores"
-    load = f"for which {os.getloadavg()[2]:.1f} threads were ready on average"
-    lines = [f"Made by `python -m benchmarks.scaling --write` {where}, {load}."]
+    busy = f"for which {load:.1f} threads were ready in the minute before"
+    lines = [f"Made by `python -m benchmarks.scaling --write` {where}, {busy}."]
     for part in dict.fromkeys(str(row["part"]) for row in rows):
         mine = [row for row in rows if row["part"] == part]
         heads = [head for head in dict.fromkeys(name for row in mine for name in row) if head != "part"]
@@ -356,14 +356,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.one:
         print(json.dumps(one(options.one)))
         return
-    rows = []
+    rows, load = [], os.getloadavg()[0]
     for row in rows_of(options):
         rows.append(row)
         print(
             ", ".join(f"{name} {_shown(value)}" for name, value in row.items()), file=sys.stderr, flush=True
         )
     if options.write is not None:
-        options.write.write_text(page(rows), encoding="utf-8")
+        options.write.write_text(page(rows, load), encoding="utf-8")
     print_rows("scaling", {"cores": os.cpu_count() or 1}, rows, as_json=options.json)
 
 

@@ -39,7 +39,8 @@ class Swarm:
         policy: what tasks may do to the nodes; None: nothing that reaches out of their containers.
         certificates: a directory with ``ca.pem``, ``cert.pem`` and ``key.pem``, for engines over TLS.
         timeout_s: how long one call to a manager may take, before another one is asked.
-        poll_s: how often the state of all tasks and nodes is asked for.
+        poll_s: how often the state of all tasks and nodes is asked for; more often after a change, and while
+            something starts.
         away_s: a node that was down is given back to its cluster no earlier than so long after that: longer
             than the cluster's lease, so that it has lost the node.
 
