@@ -236,9 +236,14 @@ def test_a_fleet_that_has_none_to_offer_is_told_in_its_own_words_and_closed():
         ({"engine": []}, "a fleet has 1 to 10,000 engines, not 0"),
         ({"engine": [7]}, "an engine is an address or a DockerEngine, not a int"),
         ({"engine": ["tcp://a:1", "tcp://a:2"]}, 'would both be node "a": give one another name'),
-        ({"engine": ["gopher://a"]}, "is not the address of a Docker Engine"),
+        ({"engine": "docker"}, 'The Docker Engine of this machine is runtime="docker"'),
+        ({"engine": "swarn"}, 'no fleet is called "swarn"; did you mean "swarm"'),
+        ({"engine": ["gopher://a"]}, '"gopher://a" is not the address of a Docker Engine'),
+        ({"engine": ["a"]}, '"a" is not the address of a Docker Engine'),
+        ({"engine": ["tcp://a"]}, '"tcp://a" has no host or no port: write tcp://host:2376'),
+        ({"engine": ["http://:2375"]}, '"http://:2375" has no host or no port'),
         ({"engine": ["ssh://-oProxyCommand=x"]}, "names no host"),
-        ({"engine": ["ssh://a:secret@b"]}, "no password"),
+        ({"engine": ["ssh://a:secret@b"]}, '"ssh://b" is not the address of a Docker Engine.*no password'),
     ],
 )
 def test_machines_that_make_no_sense_are_refused_in_words(options: dict[str, Any], words: str):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, TypedDict
 import msgspec
 
 from minorch.contracts import Fleet, Member, Runtime, RuntimeInfo, Store
-from minorch.errors import RuntimeFault, UsageError
+from minorch.errors import RuntimeFault, UnknownPlugin, UsageError
 from minorch.manager import Manager, ManagerConfig
 from minorch.model import Node
 from minorch.plugins import Registry
@@ -122,7 +122,15 @@ def choose_fleet(
         UsageError: an address is none.
     """
     if isinstance(wanted, str) and ":" not in wanted:
-        return registry.make_fleet(wanted), True
+        try:
+            return registry.make_fleet(wanted), True
+        except UnknownPlugin as error:
+            if wanted != "docker":
+                raise
+            raise UnknownPlugin(
+                f'{error}. The Docker Engine of this machine is runtime="docker"; others are named by their '
+                'addresses: engine=["ssh://user@host"]'
+            ) from None
     if isinstance(wanted, str):
         wanted = [wanted]
     if isinstance(wanted, Fleet):

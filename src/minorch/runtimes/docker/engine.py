@@ -32,6 +32,7 @@ __all__ = ["Engine", "container_path", "filters"]
 
 _DEFAULT_URL: Final = "unix:///var/run/docker.sock"
 _SCHEMES: Final = ("unix", "tcp", "http", "https", "ssh", "npipe")
+_WITH_PORT: Final = ("tcp", "http", "https")
 _ID: Final = re.compile(r"[0-9a-f]{64}\Z")
 _NEWEST_API: Final = (1, 44)
 """What this package was written against; an older engine's own version is used instead."""
@@ -83,11 +84,7 @@ class Engine:
             certificates = environment.get("DOCKER_CERT_PATH") or Path.home() / ".docker"
         self._certificates = None if certificates is None else Path(certificates)
         parts = _split(self._url)
-        if parts.scheme not in _SCHEMES or parts.password is not None:
-            raise UsageError(
-                f'"{parts.scheme}://{(parts.hostname or parts.path)[:80]}" is not the address of a Docker '
-                "Engine: write unix:///var/run/docker.sock, tcp://host:2376 or ssh://user@host, no password"
-            )
+        _check_address(self._url, parts)
         self.url: str = self._url
         """Where it is, for a person."""
         self.socket_path: str | None = parts.path if parts.scheme == "unix" else None
@@ -407,6 +404,21 @@ def _split(url: str) -> SplitResult:
     except ValueError as error:
         raise UsageError(f"{url!r:.100} is not the address of a Docker Engine: {error}") from None
     return parts
+
+
+def _check_address(url: str, parts: SplitResult) -> None:
+    """Refuse what leads to no engine; a password in it is not shown."""
+    shown = f"{parts.scheme}://{parts.hostname or parts.path}" if "@" in url else url
+    if parts.scheme not in _SCHEMES or parts.password is not None:
+        raise UsageError(
+            f'"{shown:.80}" is not the address of a Docker Engine: write unix:///var/run/docker.sock, '
+            "tcp://host:2376 or ssh://user@host, no password"
+        )
+    if parts.scheme in _WITH_PORT and not (parts.hostname and parts.port):
+        raise UsageError(
+            f'"{shown:.80}" has no host or no port: write tcp://host:2376 for an engine over TLS, and '
+            "tcp://host:2375 for one without"
+        )
 
 
 def _tls(folder: Path) -> TLSConfig:

@@ -23,7 +23,7 @@ from typing import Final, NamedTuple
 from minorch.errors import StoreCorrupt, StoreError
 from minorch.stores.postgresql.address import Address
 from minorch.stores.postgresql.schema import migrate
-from minorch.stores.postgresql.session import Busy, Lost, Session, seconds
+from minorch.stores.postgresql.session import ServerBusy, ServerLost, Session, seconds
 
 __all__ = ["CLASS", "Leader", "Queue", "new_lock", "read_leader"]
 
@@ -120,7 +120,7 @@ class Queue:
         """
         try:
             return self._step(wait_s)
-        except Lost:
+        except ServerLost:
             self._blind = True
             raise
 
@@ -146,7 +146,7 @@ class Queue:
         self._session.run("SELECT set_config('lock_timeout', %s, false)", [limit])
         try:
             self._session.run("SELECT pg_advisory_lock(%s, %s)", [CLASS, lock])
-        except Busy:
+        except ServerBusy:
             return False
         finally:
             if self._session.is_open:

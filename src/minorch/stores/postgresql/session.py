@@ -20,7 +20,7 @@ from psycopg import errors as pg
 from minorch.errors import StoreCorrupt, StoreError
 from minorch.stores.postgresql.address import Address
 
-__all__ = ["Busy", "Limits", "Lost", "Session", "seconds"]
+__all__ = ["ServerBusy", "Limits", "ServerLost", "Session", "seconds"]
 
 _log = logging.getLogger("minorch.stores")
 _SETTINGS: Final = {
@@ -46,11 +46,11 @@ _BUSY: Final = (pg.QueryCanceled, pg.LockNotAvailable, pg.DeadlockDetected, pg.S
 _UNREACHABLE: Final = (pg.AdminShutdown, pg.CrashShutdown, pg.CannotConnectNow, pg.TooManyConnections)
 
 
-class Lost(StoreError):
+class ServerLost(StoreError):
     """The connection broke, or cannot be made: what was under way may be done, and it may help to wait."""
 
 
-class Busy(StoreError):
+class ServerBusy(StoreError):
     """Something took longer than it may, and was called off; nothing of it was done."""
 
 
@@ -100,7 +100,7 @@ class Session:
         """Connect, if there is no connection, and return it.
 
         Raises:
-            Lost: the server is not reached, for now.
+            ServerLost: the server is not reached, for now.
             StoreError: it refuses us.
         """
         db = self._db
@@ -132,8 +132,8 @@ class Session:
             "WHERE current_setting('synchronous_commit') IN ('off', 'local', 'remote_write')"
         )
 
-    def _shut(self) -> Lost:
-        return Lost(f'the store "{self._address}" is closed')
+    def _shut(self) -> ServerLost:
+        return ServerLost(f'the store "{self._address}" is closed')
 
     def _parameters(self) -> dict[str, Any]:
         ours = {
@@ -151,7 +151,7 @@ class Session:
         """Run one statement, a transaction of its own outside of :meth:`transaction`, and return its rows.
 
         Raises:
-            Lost: the connection broke.
+            ServerLost: the connection broke.
             StoreError: the server refuses it; nothing of it was done.
         """
         db = self.open()
@@ -164,7 +164,7 @@ class Session:
         """All or nothing of the statements within.
 
         Raises:
-            Lost: the connection broke; if that was at its end, it may be done.
+            ServerLost: the connection broke; if that was at its end, it may be done.
         """
         db = self.open()
         with self._told(db), db.transaction():
@@ -205,9 +205,9 @@ class Session:
             return _refused(said, where)
         if db.closed or isinstance(error, _UNREACHABLE):
             self.close()
-            return Lost(f"the connection to {where} broke ({said}); see whether the server runs")
+            return ServerLost(f"the connection to {where} broke ({said}); see whether the server runs")
         if isinstance(error, _BUSY):
-            return Busy(f"{where} took too long ({said}); nothing was done: see what it is busy with")
+            return ServerBusy(f"{where} took too long ({said}); nothing was done: see what it is busy with")
         if isinstance(error, pg.DiskFull | pg.OutOfMemory):
             return StoreError(f"no room left in {where} ({said}); nothing was written: free some")
         if isinstance(error, pg.InsufficientPrivilege):
@@ -215,7 +215,7 @@ class Session:
                 f"the user may not write {where} ({said}); grant it that, or name another schema"
             )
         if isinstance(error, pg.ReadOnlySqlTransaction):
-            return Lost(f"{where} can only be read ({said}); name the primary server")
+            return ServerLost(f"{where} can only be read ({said}); name the primary server")
         if isinstance(error, _MISFITS) or (error.sqlstate or "").startswith("XX"):
             return StoreCorrupt(
                 f"the tables of {where} are damaged or not minorch's ({said}); restore a copy, or name "
@@ -261,8 +261,10 @@ def _refused(said: str, where: str) -> StoreError:
     if "certificate" in text or "ssl" in text:
         return StoreError(f"{where} cannot be reached safely ({said}); see sslmode and sslrootcert")
     if "read-only" in text or "session is read-only" in text:
-        return Lost(f"{where} can only be read ({said}); name the primary server")
-    return Lost(f"no PostgreSQL answers at {where} ({said}); see whether it runs and the address is right")
+        return ServerLost(f"{where} can only be read ({said}); name the primary server")
+    return ServerLost(
+        f"no PostgreSQL answers at {where} ({said}); see whether it runs and the address is right"
+    )
 
 
 def seconds(interval_s: float) -> str:

@@ -15,7 +15,7 @@ from minorch.stores.postgresql.address import Address
 from minorch.stores.postgresql.batch import Batch, read_row
 from minorch.stores.postgresql.lead import Leader, Queue, read_leader
 from minorch.stores.postgresql.schema import set_up
-from minorch.stores.postgresql.session import Busy, Limits, Lost, Session
+from minorch.stores.postgresql.session import Limits, ServerBusy, ServerLost, Session
 from minorch.stores.postgresql.tenure import Tenure
 from minorch.stores.postgresql.writer import Writer
 
@@ -134,7 +134,7 @@ class PostgreSQLStore:
                 left_s = 3600.0 if give_up is None else give_up - time.monotonic()
                 try:
                     fence = queue.step(max(0.0, left_s))
-                except (Busy, Lost) as error:
+                except (ServerBusy, ServerLost) as error:
                     if self._closed.is_set():
                         return False
                     if left_s <= 0:
@@ -250,7 +250,7 @@ class PostgreSQLStore:
         except StoreFenced as error:
             self._lose(error)
             raise
-        except Lost as error:
+        except ServerLost as error:
             raise StoreError(str(error)) from None
 
     def close(self) -> None:

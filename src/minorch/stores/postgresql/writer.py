@@ -17,7 +17,7 @@ from typing import Any, Final
 from minorch.errors import StoreCorrupt, StoreError
 from minorch.stores.postgresql.address import Address
 from minorch.stores.postgresql.batch import Batch, Put
-from minorch.stores.postgresql.session import Lost, Session
+from minorch.stores.postgresql.session import ServerLost, Session
 from minorch.stores.postgresql.tenure import fenced
 
 __all__ = ["Writer"]
@@ -82,7 +82,7 @@ class Writer:
                     return
                 if self._try(batch, token):
                     return
-            except Lost as error:
+            except ServerLost as error:
                 doubt = doubt or self._serial is not None  # else it was not sent yet
                 self._serial = None
                 if time.monotonic() + wait_s > give_up or self._ended.wait(wait_s):
