@@ -1,15 +1,18 @@
-"""The Swarm runtime passes the suite that every runtime passes, on a real Swarm of one node."""
+"""A Swarm and its runtime pass the suites of every fleet and every runtime, on a real Swarm of one node."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import docker
 import pytest
 
-from minorch.contracts import Runtime
+from minorch.contracts import Fleet, Runtime
 from minorch.model import Task
 from minorch.runtimes.swarm import Swarm
+from minorch.testing.fleet_contract import FleetContract
 from minorch.testing.runtime_contract import RuntimeContract
 from tests.chaos.private_engine import PrivateEngine
 from tools import engine as tool
@@ -36,3 +39,24 @@ class TestSwarmRuntime(RuntimeContract):
 
     def task(self, shell: str) -> Task:
         return Task("t", image=tool.IMAGE, command=["sh", "-c", shell], stop_grace_s=2)
+
+
+class TestSwarm(FleetContract):
+    @pytest.fixture(autouse=True)
+    def engine(self, swarm_engine: PrivateEngine) -> Iterator[None]:
+        self.url = swarm_engine.url
+        yield
+        self.set_label(None)
+
+    def make_fleet(self, tmp_path: Path) -> Fleet:
+        return Swarm([self.url], poll_s=0.2)
+
+    def change(self, fleet: Fleet, name: str) -> None:
+        self.set_label(str(next(self.numbers)))
+
+    def set_label(self, value: str | None) -> None:
+        with contextlib.closing(docker.DockerClient(self.url)) as client:
+            (node,) = client.nodes.list()
+            spec = node.attrs["Spec"]
+            labels = {**spec["Labels"], "change": value}
+            node.update({**spec, "Labels": {key: text for key, text in labels.items() if text is not None}})
