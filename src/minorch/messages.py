@@ -191,7 +191,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, tag="report", omit_defau
     """Up: what a worker has. It is the heartbeat too.
 
     It names every attempt that changed since the last report the manager is known to have; with
-    ``full``, every attempt there is.
+    ``full``, every attempt there is.  Those for which there is no room are named in later ones.
     """
 
     cluster_id: Word

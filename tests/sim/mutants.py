@@ -31,6 +31,7 @@ from minorch.states import AttemptState, Reason
 from minorch.worker.attempt import LocalAttempt, Phase
 from minorch.worker.lease import Lease
 from minorch.worker.supervisor import Supervisor
+from minorch.worker.unheard import Unheard
 from minorch.worker.worker import Worker
 from minorch.worker.workload import Workload
 from tests.sim.scenario import draw
@@ -305,7 +306,7 @@ def _take(worker: Any, assign: Any, now: float, *, old: bool, gaps: bool) -> Non
     if not old and (assign.epoch, assign.revision) <= (worker._epoch, worker._revision):
         return
     worker._lease.renew(assign.heard, assign.lease_s)
-    worker._unheard = {key: told for key, told in worker._unheard.items() if told > assign.heard}
+    worker._unheard.heard(assign.heard)
     if assign.base is None:
         worker._full_due = worker._full_due or assign.epoch != worker._epoch
         worker._take_full(assign, now)
@@ -384,6 +385,21 @@ def rest_not_told() -> Iterator[Any]:
         return next_message
 
     yield method(Session, "next_message", message)
+
+
+@mutant
+def rest_of_a_report_taken_for_told() -> Iterator[Any]:
+    """What a report has no room for counts as told in it."""
+
+    def tell(real: Any) -> Any:
+        def tells(self: Any, sequence: int, attempts: Any) -> Any:
+            found = real(self, sequence, attempts)
+            self._told = {key: told or sequence for key, told in self._told.items()}
+            return found
+
+        return tells
+
+    yield method(Unheard, "tell", tell)
 
 
 @mutant

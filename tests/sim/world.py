@@ -98,6 +98,7 @@ class World:
                 max_starting=dice.choice((1, 8)),
                 max_removing=dice.choice((1, 4)),
                 engine_lost_s=dice.choice((None, 0.0, 10.0)),
+                max_message_bytes=dice.choice((1, 5_000, 2**25)),
             ),
             wire=scenario.wire,
         )

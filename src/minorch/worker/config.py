@@ -38,6 +38,9 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
     """How many runs it has the runtime start at the same time."""
     max_removing: int = 4
     """How many runs it has the runtime remove at the same time."""
+    max_message_bytes: int = 32 * 1024 * 1024
+    """A report that would be larger goes in several, each when the manager has heard the one before. One
+    attempt is told even if it is larger alone."""
 
     def __post_init__(self) -> None:
         for field in ("heartbeat_s", "sample_s", "relist_s", "retry_s", "kill_every_s"):
@@ -48,3 +51,4 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
             require_number(self.engine_lost_s, "$.engine_lost_s")
         require_number(self.max_starting, "$.max_starting", least=1, whole=True)
         require_number(self.max_removing, "$.max_removing", least=1, whole=True)
+        require_number(self.max_message_bytes, "$.max_message_bytes", least=1, whole=True)

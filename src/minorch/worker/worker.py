@@ -36,6 +36,7 @@ from minorch.worker.facts import (
 )
 from minorch.worker.lease import Lease
 from minorch.worker.supervisor import Supervisor
+from minorch.worker.unheard import Unheard
 
 if TYPE_CHECKING:
     from random import Random
@@ -101,8 +102,7 @@ class Worker:
         self._renew_due = False
         """Set by heartbeats, not by each report: an answer that cannot be applied is followed by a report."""
         self._sequence = 0
-        self._unheard: dict[str, int] = {}
-        """Attempts of which the manager may not know the latest, by the first report that told it."""
+        self._unheard = Unheard(self._config.max_message_bytes)
         self._full_due = self._report_due = True
         self._reported_at = 0.0
         self._report_timed = False
@@ -263,8 +263,8 @@ class Worker:
     # -- orders -------------------------------------------------------------------------------
 
     def _take(self, assign: Assign, now: float) -> None:
-        if self._unheard:
-            self._unheard = {key: told for key, told in self._unheard.items() if told > assign.heard}
+        self._unheard.heard(assign.heard)
+        self._report_due = self._report_due or self._unheard.waits
         if self._attempts.announced:
             self._attempts.know(self._unheard)
         self._follow(assign, now)
@@ -301,7 +301,7 @@ class Worker:
                 self._release(local.id, now)
 
     def _release(self, attempt_id: str, now: float) -> None:
-        self._unheard.pop(attempt_id, None)
+        self._unheard.forget(attempt_id)
         local = self._attempts.attempts.get(attempt_id)
         if local is not None:
             self._attempts.forget(local, now)
@@ -410,14 +410,13 @@ class Worker:
         self._sequence += 1
         self._lease.sent(self._sequence, now)
         attempts = self._attempts.attempts
-        told = dict.fromkeys(attempts if self._full_due else self._attempts.changed, self._sequence)
-        self._unheard.update(told)
-        self._unheard = {key: told for key, told in self._unheard.items() if key in attempts}
+        self._unheard.note(attempts if self._full_due else self._attempts.changed)
+        observed, most_stats = self._unheard.tell(self._sequence, attempts)
         full, self._full_due, self._report_due = self._full_due, False, False
         renew, self._renew_due = self._renew_due and self._attempts.unbegun, False
         self._attempts.changed.clear()
         task_stats = tuple(self._task_stats.items())
-        self._task_stats = {}
+        self._task_stats = dict(task_stats[most_stats:])
         self._told_ok = self._counts_on_engine(now)
         hangs = self._engine_ok and not self._told_ok
         return Report(
@@ -429,9 +428,9 @@ class Worker:
             revision=self._revision,
             full=full,
             node=self.node,
-            observed=tuple(attempts[key].observed() for key in self._unheard),
+            observed=observed,
             stats=self._stats,
-            task_stats=task_stats,
+            task_stats=task_stats[:most_stats],
             engine_ok=self._told_ok,
             engine_message=_HANGS if hangs else self._engine_message,
             renew=renew,
