@@ -41,6 +41,9 @@ __all__ = [
 MAX_MESSAGE_BYTES: Final = 64 * 1024 * 1024
 """Larger ones are refused unread."""
 
+MAX_COUNTED_BYTES: Final = MAX_MESSAGE_BYTES // 2
+"""As far as the parts of a message are counted before it is made: the rest of it has to find room, too."""
+
 MAX_TEXT: Final = 4096
 """The most characters of what is told in words; whoever makes or reads a longer text leaves out the rest."""
 

@@ -95,12 +95,16 @@ def test_what_ended_before_its_start_returned_is_removed_as_soon_as_that_has():
     made.observe(Seen(status=over), NOW)  # by the watch
     made.receive(assign(revision=2, base=1, released=((TASK, 1),)), NOW + 1)
     assert [type(a) for a in made.settle(NOW + 1).actions if isinstance(a, Remove)] == [Remove]
-    made.observe(Removed(key=start.key, error="its start is still under way"), NOW + 1)
+    made.observe(Removed(key=start.key, error="its start is still under way", starting=True), NOW + 1)
     assert not [a for a in made.settle(NOW + 1).actions if isinstance(a, Remove)]
     made.observe(Seen(status=over), NOW + 1.1)  # by the start
     made.observe(Seen(status=over), NOW + 1.1)
     assert [type(a) for a in made.settle(NOW + 1.1).actions if isinstance(a, Remove)] == [Remove]
-    made.observe(Removed(key=start.key), NOW + 1.2)
+    made.observe(Removed(key=start.key, error="the engine is busy"), NOW + 1.2)
+    made.observe(Seen(status=over), NOW + 1.2)
+    assert not [a for a in made.settle(NOW + 1.2).actions if isinstance(a, Remove)], "not at once, again"
+    assert [type(a) for a in made.settle(NOW + 7).actions if isinstance(a, Remove)] == [Remove]
+    made.observe(Removed(key=start.key), NOW + 7)
     assert made.idle
 
 

@@ -76,6 +76,10 @@ class Played:
         while self.say() is not None:
             pass
 
+    def change(self, task_id: str, number: int) -> None:
+        status = RunStatus(key=RunKey(task_id, 1, 1), phase="running", handle=f"called {number}")
+        self.worker.observe(Seen(status=status), self.now)
+
     def end(self, *task_ids: str) -> None:
         for task_id in task_ids:
             words = "no more than so many words, " * 30
@@ -111,18 +115,32 @@ def test_what_was_lost_is_told_again_and_the_rest_waits():
     played.run_all()
     played.end(*IDS)
     first = played.settle()
-    again = played.say(heard=played.heard)
-    assert told(again) == told(first) == IDS[:3]
+    assert played.say(heard=played.heard) is None, "an answer that confirms nothing starts no other report"
+    played.now += 3.0
+    assert told(played.settle()) == told(first) == IDS[:3]
     assert told(played.say()) == IDS[3:6]
 
 
-def test_what_an_earlier_report_told_and_a_later_one_has_no_room_for_is_told_again():
+def test_one_that_changes_all_the_time_does_not_keep_the_others_from_their_turn():
+    played = Played(1)
+    played.run_all()
+    played.change(IDS[0], 0)
+    played.settle()
+    played.end(IDS[6])
+    reports = []
+    for number in range(1, 4):
+        played.change(IDS[0], number)
+        reports.append(told(played.say()))
+    assert [IDS[6]] in reports
+    assert [IDS[0]] in reports
+
+
+def test_what_has_changed_last_is_told_last():
     played = Played(20_000)
     played.begin()
     played.end(*IDS[:3])
-    assert ended(played.settle()) == IDS[:3]
-    assert told(played.reports[-1]) == IDS[:4]
-    assert told(played.say()) == IDS[4:]
+    assert told(played.settle()) == [*IDS[3:], *IDS[:2]]
+    assert told(played.say()) == [IDS[2]]
     assert played.say() is None
 
 
@@ -156,6 +174,7 @@ def test_figures_take_what_room_there_is_and_the_next_report_tells_the_others(mo
     assert seen == (IDS[:5] if each else [])
 
 
-def test_room_for_less_than_a_byte_is_refused():
+@pytest.mark.parametrize("most_bytes", [0, 2**25 + 1, 1.5])
+def test_room_for_nothing_or_for_more_than_is_read_is_refused(most_bytes: int):
     with pytest.raises(SpecError, match="max_message_bytes"):
-        WorkerConfig(max_message_bytes=0)
+        WorkerConfig(max_message_bytes=most_bytes)

@@ -70,7 +70,7 @@ class RuntimeHands:
         self._starting: set[RunKey] = set()
         self._asked: set[tuple[type[Action], RunKey | Owner]] = set()
         """Signals and measurements that wait or are under way: the same once more would wait behind it."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # whoever is answered may ask for the next thing at once
 
     def do(self, action: Action, owner: Owner, answer: Answer) -> None:
         """Carry out *action* for the worker *owner*; *answer* gets what came of it, in another thread."""
@@ -154,7 +154,7 @@ class RuntimeHands:
             if key in self._starting:  # or it would be there again afterwards, and run once more
                 self._cancelled.add(key)
                 # Told before the lock is let go, so that what comes of the start is told after it.
-                answer(Removed(key=key, error="its start is still under way"))
+                answer(Removed(key=key, error="its start is still under way", starting=True))
                 return
         try:
             self.runtime.remove(key)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from minorch.messages import MAX_COUNTED_BYTES
 from minorch.model.base import require_flag, require_number
 
 __all__ = ["ManagerConfig"]
@@ -69,4 +70,5 @@ class ManagerConfig(msgspec.Struct, frozen=True, kw_only=True):
             if field == "preemption":
                 continue
             least = 0.01 if field in ("lease_s", "resend_s", "full_every_s", "engine_patience_s") else 0
-            require_number(getattr(self, field), f"$.{field}", least=least, most=1e12)
+            most = MAX_COUNTED_BYTES if field == "max_message_bytes" else 1e12
+            require_number(getattr(self, field), f"$.{field}", least=least, most=most)

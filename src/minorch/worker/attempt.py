@@ -43,6 +43,7 @@ class LocalAttempt:
     __slots__ = (
         "assignment",
         "attempt",
+        "awaits_start",
         "begun",
         "desired",
         "exit_code",
@@ -94,6 +95,8 @@ class LocalAttempt:
         """Whether something of the run is there, not seen to run, whose start may be under way."""
         self.hung = False
         """Whether the runtime was asked to start its run and did not answer."""
+        self.awaits_start = False
+        """Whether it is to be removed as soon as its start has returned."""
         self.may_have_begun = False
         """Whether the manager is told that it may have; see :attr:`once`."""
         self.may_begin = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from minorch.messages import MAX_COUNTED_BYTES
 from minorch.model.base import require_number
 
 __all__ = ["WorkerConfig"]
@@ -51,4 +52,5 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
             require_number(self.engine_lost_s, "$.engine_lost_s")
         require_number(self.max_starting, "$.max_starting", least=1, whole=True)
         require_number(self.max_removing, "$.max_removing", least=1, whole=True)
-        require_number(self.max_message_bytes, "$.max_message_bytes", least=1, whole=True)
+        most_bytes = self.max_message_bytes
+        require_number(most_bytes, "$.max_message_bytes", least=1, most=MAX_COUNTED_BYTES, whole=True)

@@ -59,6 +59,8 @@ class Removed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     key: RunKey
     error: str = ""
+    starting: bool = False
+    """Whether that is so because its start has not returned."""
 
 
 class Probed(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -175,8 +175,8 @@ class Supervisor(Workload):
                     self._note(local)
             case Phase.OVER | Phase.BACKOFF if status.phase == "running":  # it was taken for gone
                 self.actions.append(Kill(key=status.key))
-            case Phase.OVER if local.desired == "forget" and local.wake_at is not None:
-                local.wake_at = None  # its end was seen before its start had returned, which was in the way
+            case Phase.OVER if local.awaits_start:
+                local.awaits_start, local.wake_at = False, None
                 self._to_remove[local.id] = None
             case _:
                 pass
@@ -283,8 +283,15 @@ class Supervisor(Workload):
         elif local.phase is Phase.RUNNING and not local.killing:
             self._plan_probe(local, now)
 
-    def removed(self, key: RunKey, error: str, now: float) -> None:
-        """Nothing of a run is left; or, with an error, it could not be removed and is tried again."""
+    def removed(self, key: RunKey, error: str, now: float, *, starting: bool = False) -> None:
+        """Nothing of a run is left; or, with an error, it could not be removed and is tried again.
+
+        Args:
+            key: the run.
+            error: why it could not.
+            now: seconds since 1970.
+            starting: its end was seen before its start had returned, and that is in the way.
+        """
         self._removing.discard(key)
         local = self._local(key)
         if local is None or local.phase not in (Phase.REMOVING, Phase.CLEARING):
@@ -300,6 +307,7 @@ class Supervisor(Workload):
         elif error:
             local.phase = Phase.OVER
             local.message = error
+            local.awaits_start = starting
             self._wake(local, now + self._config.kill_every_s)
         else:
             self._drop_leftovers(local)

@@ -34,7 +34,7 @@ class Unheard:
         self._most_bytes = most_bytes
         self._told: dict[str, int] = {}
         """By attempt, the first report that told its latest, as each one since; 0: the next one does."""
-        self.waits = False
+        self._waits = False
         """Whether there was no room for some."""
 
     def __len__(self) -> int:
@@ -44,13 +44,21 @@ class Unheard:
         return attempt_id in self._told
 
     def note(self, attempt_ids: Iterable[str]) -> None:
-        """These have changed, or are to be told again."""
-        self._told.update(dict.fromkeys(attempt_ids, 0))
+        """These have changed, or are to be told again: after the others, which else might never be told."""
+        for attempt_id in attempt_ids:
+            self._told.pop(attempt_id, None)
+            self._told[attempt_id] = 0
 
-    def heard(self, sequence: int) -> None:
-        """The manager has taken in that report, and so what was told in it or before."""
-        if self._told:
+    def heard(self, sequence: int) -> bool:
+        """The manager has taken in that report, and so what was told in it or before.
+
+        Returns:
+            Whether there is room now for something that waits, so that another report is due.
+        """
+        before = len(self._told)
+        if before:
             self._told = {key: told for key, told in self._told.items() if not 0 < told <= sequence}
+        return self._waits and len(self._told) < before
 
     def forget(self, attempt_id: str) -> None:
         """Nobody is to be told of it any more."""
@@ -64,7 +72,7 @@ class Unheard:
             attempts: all that are left; others are forgotten.
         """
         self._told = {key: told or sequence for key, told in self._told.items() if key in attempts}
-        self.waits = False
+        self._waits = False
         left = self._most_bytes
         if len(self._told) * _ENOUGH_FOR_ONE_BYTES <= left:
             observed = tuple(attempts[key].observed() for key in self._told)
@@ -78,7 +86,7 @@ class Unheard:
             fitting.append(one)
         for key in islice(self._told, len(fitting), None):
             self._told[key] = 0  # or it would count as heard with what is told now
-            self.waits = True
+            self._waits = True
         return tuple(fitting), max(0, left) // _STATS_BYTES
 
 

@@ -185,7 +185,7 @@ class Worker:
                     self._hung(now)
                 attempts.cancelled(fact.key, now)
             case Removed():
-                attempts.removed(fact.key, fact.error, now)
+                attempts.removed(fact.key, fact.error, now, starting=fact.starting)
             case Probed():
                 attempts.probed(fact.key, fact.probe, now)
             case Listed():
@@ -263,8 +263,7 @@ class Worker:
     # -- orders -------------------------------------------------------------------------------
 
     def _take(self, assign: Assign, now: float) -> None:
-        self._unheard.heard(assign.heard)
-        self._report_due = self._report_due or self._unheard.waits
+        self._report_due = self._unheard.heard(assign.heard) or self._report_due
         if self._attempts.announced:
             self._attempts.know(self._unheard)
         self._follow(assign, now)

@@ -175,6 +175,31 @@ def test_one_engine_by_two_addresses_is_left_out_if_one_answers_late(
     assert "machine b is left out: tcp://a and tcp://b lead to the same Docker Engine" in caplog.text
 
 
+def test_engines_that_change_places_stay(make: Callable[..., Fleet]):
+    fleet = make()
+    fleet.fleet.members()
+    fleet.listen()
+    fleet.a.answers, fleet.b.answers = lambda: about("tcp://b", cpu=8), lambda: about("tcp://a", cpu=8)
+
+    def changed() -> bool:
+        latest = [fleet.latest(name) for name in "ab"]
+        return all(one is not None and not one.gone and one.node.capacity.cpu == 8 for one in latest)
+
+    until(changed)
+
+
+def test_an_engine_that_is_reached_by_another_address_since_is_used_there(make: Callable[..., Fleet]):
+    fleet = make()
+    fleet.b.answers = silent
+    fleet.fleet.members()
+    fleet.listen()
+    fleet.a.answers = lambda: about("installed anew", cpu=8)
+    until(lambda: fleet.latest("a"))
+    fleet.b.answers = lambda: about("tcp://a")
+    until(lambda: fleet.latest("b"))
+    assert [(member.node.name, member.gone) for member in fleet.told] == [("a", False), ("b", False)]
+
+
 def test_of_two_late_addresses_of_one_engine_one_is_used(make: Callable[..., Fleet]):
     fleet = make(mo.DockerEngine("tcp://a"), mo.DockerEngine("tcp://b"), mo.DockerEngine("tcp://c"))
     fleet.a.answers = fleet.b.answers = silent

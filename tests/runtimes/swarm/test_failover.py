@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import logging
 import threading
 import time
@@ -159,3 +161,20 @@ def test_many_questions_share_one_look(played: PlayedSwarm, swarm: Swarm) -> Non
         thread.join()
     looks = [call for call in played.asked[0][before:] if call == "GET /tasks"]
     assert len(looks) <= 5
+
+
+def test_however_long_nobody_answers_the_next_look_comes_no_later(played: PlayedSwarm) -> None:
+    with contextlib.closing(Swarm(played.urls, timeout_s=0.5, poll_s=0.01)) as swarm:
+        poll = swarm.link.poll
+        poll.watched()
+        poll.fresh()
+        played.modes = ["leaderless"] * 3
+        failed = itertools.count()
+        number = poll.wait_round(-1, 10.0)[0]
+        while next(failed) < 20:  # were each pause longer than the one before, this would take hours
+            before, (number, _, error) = number, poll.wait_round(number, 10.0)
+            assert number > before
+        assert error is not None
+        played.modes = ["leads"] * 3
+        assert poll.fresh().nodes
+        poll.unwatched()

@@ -13,7 +13,7 @@ from minorch.contracts import Launch, RunStatus
 from minorch.errors import EngineUnavailable, RuntimeFault, StartFailed
 from minorch.model import HealthCheck, Secret
 from minorch.runtimes.swarm import Swarm, SwarmRuntime, polling
-from minorch.runtimes.swarm.snapshot import Reader, SwarmTask
+from minorch.runtimes.swarm.snapshot import Reader, Snapshot, SwarmTask
 from minorch.states import Reason
 from minorch.testing.runtime_contract import Notes, eventually
 from tests.runtimes.swarm.conftest import OWNER
@@ -397,3 +397,20 @@ def test_a_task_that_did_not_change_is_not_read_again(
     assert read() is first
     record["Version"], record["Status"]["State"] = {"Index": 8}, "complete"
     assert read().state == "complete"
+
+
+def test_a_look_is_like_the_one_before_also_where_swarm_has_replaced_a_task(
+    played: PlayedSwarm, swarm: Swarm, launch: Make
+) -> None:
+    started(swarm, played, launch())
+    (record,) = played.tasks.values()
+    other = {**record, "ID": "other", "CreatedAt": "2026-01-01T00:00:09Z"}
+    reader = Reader()
+
+    def read() -> Snapshot:
+        return reader.read([], [record, other], began_at=0.0, manager="m")
+
+    first = read()
+    assert read().same_tasks(first)
+    record["Version"], record["Status"]["State"] = {"Index": 1000}, "complete"
+    assert not read().same_tasks(first)

@@ -321,7 +321,12 @@ def _refuse_doubles(engines: Sequence[DockerEngine]) -> None:
 
 def _owner(machine: _Machine, owners: dict[str, _Machine]) -> _Machine:
     """The machine that has this one's engine: the first one of it; itself, if it does not say which it is."""
-    return owners.setdefault(machine.identity, machine) if machine.identity else machine
+    if not machine.identity:
+        return machine
+    owner = owners.setdefault(machine.identity, machine)
+    if owner.identity != machine.identity:  # it has another engine since
+        owner = owners[machine.identity] = machine
+    return owner
 
 
 def _same(one: _Machine, other: _Machine) -> str:

@@ -113,7 +113,7 @@ class Tunnel:
         for _ in range(_LOOKS):  # ssh may be a moment behind
             words = self._said()
             if _REFUSED.search(words):
-                os.truncate(self._path("said"), 0)  # it explains no later one
+                self._forget_said()  # it explains no later one
                 return (
                     f"{self._target} can be reached, and no Docker Engine answers there at {self._remote}: "
                     f"is it installed and running, and may this user use it? ({_short(words)})"
@@ -184,6 +184,11 @@ class Tunnel:
                 return said.read().decode(errors="replace")
         except OSError:
             return ""
+
+    def _forget_said(self) -> None:
+        with self._lock, contextlib.suppress(OSError):
+            if self._folder is not None:
+                os.truncate(self._path("said"), 0)
 
     def _end(self) -> None:
         if self._ssh is not None:

@@ -68,6 +68,8 @@ class Poll:
         self._latest: Snapshot | None = None
         self._error: RuntimeFault | None = None
         self._error_at = 0.0
+        self._took_s = 0.0
+        """How long the latest look took, whatever came of it."""
         self._round = 0
         """How many looks there were, with or without an answer."""
         self._wanted_at = 0.0
@@ -197,6 +199,7 @@ class Poll:
             except Exception as problem:
                 logger.exception("looking at the Swarm failed")
                 error = EngineUnavailable(f"what the Swarm answers cannot be read: {problem!r}"[:500])
+            self._took_s = time.monotonic() - began_at
             self._publish(snapshot, error, began_at)
             self._managers.cross_check()
 
@@ -217,8 +220,7 @@ class Poll:
     def _await_turn(self) -> bool:
         """Wait until there is to be a look; False: never again."""
         with self._changed:
-            ended_at = time.monotonic()
-            took_s = ended_at - self._latest.began_at if self._latest is not None else 0.0
+            ended_at, took_s = time.monotonic(), self._took_s
             while not self._closed:
                 now = time.monotonic()
                 latest_at = self._latest.began_at if self._latest is not None else 0.0

@@ -101,7 +101,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
         """Whether no task has come, gone or changed since *other*, a look of the same reader."""
         theirs = other.tasks
         return len(self.tasks) == len(theirs) and all(
-            theirs.get(key) is task for key, task in self.tasks.items()
+            (before := theirs.get(key)) is task or before == task for key, task in self.tasks.items()
         )
 
 

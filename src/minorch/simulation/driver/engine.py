@@ -309,7 +309,7 @@ class SimulatedEngine:
         pending = self._starting.get(key)
         if pending is not None and pending.under_way:  # or it would be there again afterwards
             self._call_off(key)
-            return Removed(key=key, error="its start is still under way")
+            return Removed(key=key, error="its start is still under way", starting=True)
         if status is not None and status.phase == "running":
             return Removed(key=key, error="it still runs")
         if status is not None:
