@@ -61,8 +61,9 @@ class Outbox(Generic[_M]):
 def fold(older: _M, newer: _M) -> _M:
     """Return one message that says what two of one worker say, one after the other.
 
-    A report says all that those before it did, or will be followed by one that does.  An order that changes what an order before it made is folded
-    into that.  Where they do not belong together, it is the newer one, as if the other were lost.
+    A report says all that those before it did, or will be followed by one that does.  An order that changes
+    what an order before it made is folded into that.  Where they do not belong together, it is the newer one,
+    as if the other were lost.
 
     >>> from minorch.drivers.outbox import fold
     >>> from minorch.messages import Assign
