@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -431,3 +433,25 @@ def test_a_pool_that_is_closed_says_whether_a_call_still_hangs():
     assert pool.close(10)
     pool.submit(gate.clear)
     assert gate.is_set(), "a closed pool drops calls"
+
+
+def test_a_fork_of_a_pool_takes_nothing_although_its_lock_is_held_for_ever():
+    pool = DaemonPool(1, "minorch-test")
+    with pool._lock:  # as by a thread that is not in the fork
+        child = os.fork()
+        if child == 0:
+            pool.submit(lambda: os._exit(1))
+            os._exit(0 if pool.close(1) else 2)
+    ended: list[tuple[int, int]] = []
+
+    def look() -> bool:
+        ended.append(os.waitpid(child, os.WNOHANG))
+        return ended[-1][0] == child
+
+    try:
+        eventually(look, "the end of the fork")
+    except BaseException:
+        os.kill(child, signal.SIGKILL)
+        raise
+    assert os.waitstatus_to_exitcode(ended[-1][1]) == 0
+    assert pool.close(1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import queue
 import threading
 from collections.abc import Callable
@@ -20,6 +21,8 @@ _log = logging.getLogger("minorch.drivers")
 class DaemonPool:
     """Runs calls in up to *threads* daemon threads, started when there is work for them.
 
+    A fork has none of the threads, and the lock may have been held when it was made: there it takes nothing.
+
     Args:
         threads: how many calls may run at the same time.
         name: what its threads are called.
@@ -29,6 +32,7 @@ class DaemonPool:
         self._most = threads
         self._name = name
         self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._pid = os.getpid()
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
         self._load = 0
@@ -36,7 +40,9 @@ class DaemonPool:
         self._closed = False
 
     def submit(self, call: Callable[[], None]) -> None:
-        """Have *call* run soon; after :meth:`close` it is dropped. It must not raise."""
+        """Have *call* run soon; after :meth:`close`, and in a fork, it is dropped. It must not raise."""
+        if os.getpid() != self._pid:
+            return
         with self._lock:
             if self._closed:
                 return
@@ -62,6 +68,8 @@ class DaemonPool:
 
     def close(self, timeout_s: float) -> bool:
         """Let running calls end and drop waiting ones; False if one still ran after *timeout_s* seconds."""
+        if os.getpid() != self._pid:
+            return True
         with self._lock:
             if not self._closed:
                 self._closed = True
