@@ -216,12 +216,15 @@ class Host:
         """A docker-py client over the network, with its certificate; the caller closes it."""
         import docker
 
+        from minorch.runtimes.docker.transport import TcpAdapter
+
         tls: docker.tls.TLSConfig | bool = False
         if (at := self.certificates) is not None:
             pair = (str(at / "cert.pem"), str(at / "key.pem"))
             tls = docker.tls.TLSConfig(client_cert=pair, ca_cert=str(at / "ca.pem"), verify=True)
         client = docker.DockerClient(self.url, version=_API, tls=tls, timeout=timeout_s)
         client.api.trust_env = False  # the environment's proxies and authorities are not for this
+        client.api.mount("https://", TcpAdapter())  # whose connections leave no socket when a host is killed
         return client
 
     def import_busybox(self, image: bytes | None = None) -> str:

@@ -1,13 +1,17 @@
-"""Certificates that were right once, or will be: their time is told in words."""
+"""TLS that comes to nothing: certificates out of their time, and connections that are reset."""
 
 from __future__ import annotations
 
 import contextlib
 import datetime
+import gc
 import http.server
 import ipaddress
+import socket
 import ssl
+import struct
 import threading
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -67,3 +71,29 @@ def test_a_certificate_whose_time_is_over_or_has_not_come_is_told(
     ):
         runtime.describe()
     assert url in str(told.value)
+
+
+def test_connections_that_are_reset_before_the_handshake_leave_no_socket(tmp_path: Path):
+    certify(tmp_path, -DAY, DAY)
+    with (
+        socket.create_server(("127.0.0.1", 0), backlog=100) as server,
+        contextlib.closing(
+            DockerRuntime(f"tcp://127.0.0.1:{server.getsockname()[1]}", certificates=tmp_path)
+        ) as runtime,
+        warnings.catch_warnings(record=True) as seen,
+    ):
+        warnings.simplefilter("always")
+
+        def reset_all() -> None:
+            with contextlib.suppress(OSError):  # the end of the test
+                while True:
+                    client, _address = server.accept()
+                    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    client.close()
+
+        threading.Thread(target=reset_all, daemon=True).start()
+        for _ in range(100):  # some of them come before the handshake
+            with pytest.raises(EngineUnavailable):
+                runtime.describe()
+        gc.collect()
+    assert [str(one.message) for one in seen if "SSLSocket" in str(one.message)] == []

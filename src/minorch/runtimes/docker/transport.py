@@ -1,17 +1,21 @@
 """Transports for docker-py: unix sockets that are closed when they fail, and TCP that notices a dead machine.
 
 Unix: docker-py leaves it to the garbage collector, so every call to an engine that is down leaks a
-descriptor for a while, with a ResourceWarning. Imports docker, so it is imported only in a function.
+descriptor for a while, with a ResourceWarning. TLS: so does the standard library where the other side resets
+a connection before the handshake. Imports docker, so it is imported only in a function.
 """
 
 from __future__ import annotations
 
 import socket
+import ssl
+import traceback
 from typing import Any, Final
 
 from docker.transport.unixconn import UnixHTTPAdapter, UnixHTTPConnection, UnixHTTPConnectionPool
 from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connection import HTTPConnection, HTTPSConnection
 
 __all__ = ["TcpAdapter", "UnixAdapter"]
 
@@ -60,6 +64,22 @@ _KEEP_ALIVE: Final = tuple(
 """A machine that is cut off breaks its connections within nine seconds, also those that only listen."""
 
 
+class _TlsConnection(HTTPSConnection):
+    def connect(self) -> None:
+        try:
+            super().connect()
+        except OSError as error:
+            for frame, _line in traceback.walk_tb(error.__traceback__):
+                left = frame.f_locals.get("self")  # of ssl.SSLSocket._create, from where nobody else gets it
+                if isinstance(left, ssl.SSLSocket):
+                    left.close()
+            raise
+
+
+class _TlsPool(HTTPSConnectionPool):
+    ConnectionCls = _TlsConnection
+
+
 class TcpAdapter(HTTPAdapter):
     """Connects over TCP, with TLS or without, for ``APIClient.mount``."""
 
@@ -67,3 +87,4 @@ class TcpAdapter(HTTPAdapter):
         """Make the pool, as requests asks for it."""
         usual = list(HTTPConnection.default_socket_options)
         super().init_poolmanager(*args, **{**options, "socket_options": [*usual, *_KEEP_ALIVE]})
+        self.poolmanager.pool_classes_by_scheme = {"http": HTTPConnectionPool, "https": _TlsPool}
