@@ -50,6 +50,9 @@ class Oracle(Observer):
         """A checksum of everything that happened, in order."""
         self.tasks: dict[str, TaskRecord] = {}
         """As they were last committed."""
+        self._gone: dict[str, TaskRecord] = {}
+        """What was last known of tasks that the manager has forgotten. A worker that has not heard of that yet
+        may restart what it has."""
         self.jobs: dict[str, JobRecord] = {}
         self.specs: dict[str, Job] = {}
         self._largest_turn = 0
@@ -196,6 +199,8 @@ class Oracle(Observer):
     def _task_forgotten(self, key: str, told: set[str]) -> None:
         """1: only what is over is forgotten, or is over in the same transaction."""
         before = self.tasks.pop(key, None)
+        if before is not None:
+            self._gone[key] = before
         over = before is None or before.state.terminal or key in told
         self._require(over, 1, f"{key} was forgotten, and was {before}")
         self._ended.pop(key, None)
@@ -387,14 +392,15 @@ class Oracle(Observer):
         self._require(not again or attempt in self.untraceable, 2, f"{key} begins again: {runs}")
         runs.append(run)
         self._check_restarts(runs)
-        task = self.tasks.get(key.task_id)
+        known = self.tasks.get(key.task_id)
+        task = known or self._gone.get(key.task_id)
         for other in self._live.get(key.task_id, []):
             self._require(task is not None, 3, f"two of a task that nobody knows: {key}")
             assert task is not None
             older = min(other.launch.key.attempt, key.attempt)
             lost = [a for a in task.attempts if a.number == older and a.reason is Reason.NODE_LOST]
             self._require(bool(lost), 3, f"{other.launch.key} runs while {key} begins: {task}")
-            holds = run.launch.task.on_lost == "hold" and task.ending is None
+            holds = run.launch.task.on_lost == "hold" and known is not None and known.ending is None
             self._require(not holds, 3, f"two of one that must never run twice: {task}")
         self._live.setdefault(key.task_id, []).append(run)
 
