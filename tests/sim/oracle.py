@@ -51,8 +51,8 @@ class Oracle(Observer):
         self.tasks: dict[str, TaskRecord] = {}
         """As they were last committed."""
         self._gone: dict[str, TaskRecord] = {}
-        """What was last known of tasks that the manager has forgotten. A worker that has not heard of that yet
-        may restart what it has."""
+        """What was last known of tasks that the manager has forgotten. A worker that has not heard of that
+        yet may restart what it has."""
         self.jobs: dict[str, JobRecord] = {}
         self.specs: dict[str, Job] = {}
         self._largest_turn = 0
