@@ -24,6 +24,7 @@ from minorch.states import AttemptState, Reason
 
 __all__ = [
     "CRASH_LOOP_AFTER",
+    "MAX_COUNTED_BYTES",
     "MAX_MESSAGE_BYTES",
     "MAX_TEXT",
     "Assign",

@@ -41,10 +41,10 @@ class Played:
                 self.worker.observe(Seen(status=RunStatus(key=action.launch.key, phase="running")), self.now)
         return step.report
 
-    def say(self, *entries: Assignment, heard: int | None = None, released: str = "") -> Report | None:
+    def say(self, *entries: Assignment, heard: int | None = None) -> Report | None:
         """Have the manager say something, by which the worker knows what was heard; return the report."""
         base = self.revision
-        self.revision += bool(entries or released)
+        self.revision += bool(entries)
         self.heard = self.reports[-1].sequence if heard is None else heard
         self.worker.receive(
             Assign(
@@ -55,7 +55,6 @@ class Played:
                 revision=self.revision,
                 base=base or None,
                 entries=entries,
-                released=((released, 1),) if released else (),
                 heard=self.heard,
                 lease_s=60.0,
             ),
@@ -67,12 +66,11 @@ class Played:
         """Have them all run; of that the manager has not heard."""
         task, policy = Task("t", command=["x"]), RestartPolicy.never()
         self.say(*(Assignment(task_id=i, attempt=1, desired="run", task=task, restart=policy) for i in IDS))
-        assert told(self.settle()) == IDS
+        self.settle()
 
     def run_all(self) -> None:
         """Have them all run, and the manager know."""
-        task, policy = Task("t", command=["x"]), RestartPolicy.never()
-        self.say(*(Assignment(task_id=i, attempt=1, desired="run", task=task, restart=policy) for i in IDS))
+        self.begin()
         while self.say() is not None:
             pass
 
@@ -138,6 +136,7 @@ def test_one_that_changes_all_the_time_does_not_keep_the_others_from_their_turn(
 def test_what_has_changed_last_is_told_last():
     played = Played(20_000)
     played.begin()
+    assert told(played.reports[-1]) == IDS
     played.end(*IDS[:3])
     assert told(played.settle()) == [*IDS[3:], *IDS[:2]]
     assert told(played.say()) == [IDS[2]]

@@ -125,11 +125,11 @@ def choose_fleet(
         try:
             return registry.make_fleet(wanted), True
         except UnknownPlugin as error:
-            if wanted != "docker":
+            if not any((info.kind, info.name) == ("runtime", wanted) for info in registry.describe()):
                 raise
             raise UnknownPlugin(
-                f'{error}. The Docker Engine of this machine is runtime="docker"; others are named by their '
-                'addresses: engine=["ssh://user@host"]'
+                f'{error}. For this machine write runtime="{wanted}"; Docker Engines of others are named by '
+                'their addresses: engine=["ssh://user@host"]'
             ) from None
     if isinstance(wanted, str):
         wanted = [wanted]

@@ -58,7 +58,7 @@ class ManagerConfig(msgspec.Struct, frozen=True, kw_only=True):
     """For how long finished jobs are remembered."""
     max_message_bytes: int = 32 * 1024 * 1024
     """What tells a worker of more than so much is told in several messages. A task that is larger than that
-    is told alone."""
+    is told alone. The default is the most that it may be."""
     max_open_tasks: int = 1_000_000
     """How many tasks may be unfinished at a time; a job beyond that is refused."""
     max_events: int = 10_000

@@ -41,7 +41,7 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
     """How many runs it has the runtime remove at the same time."""
     max_message_bytes: int = 32 * 1024 * 1024
     """A report that would be larger goes in several, each when the manager has heard the one before. One
-    attempt is told even if it is larger alone."""
+    attempt is told even if it is larger alone. The default is the most that it may be."""
 
     def __post_init__(self) -> None:
         for field in ("heartbeat_s", "sample_s", "relist_s", "retry_s", "kill_every_s"):

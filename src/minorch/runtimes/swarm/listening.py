@@ -30,7 +30,7 @@ class Listener(Generic[_T]):
     def __init__(self, poll: Poll, notify: Callable[[_T], None], name: str) -> None:
         self._poll = poll
         self._notify = notify
-        self.closed: Final = threading.Event()
+        self._closed = threading.Event()
         poll.watched()
         self._thread = threading.Thread(target=self.follow, name=name, daemon=True)
         self._thread.start()
@@ -42,18 +42,18 @@ class Listener(Generic[_T]):
     def looks(self) -> Iterator[tuple[Snapshot, RuntimeFault | None]]:
         """Yield each new look, with why there was none since, until it is closed."""
         number = -1
-        while not self.closed.is_set():
+        while not self._closed.is_set():
             before = number
             try:
                 number, snapshot, error = self._poll.wait_round(number, _TICK_S)
             except Closed:
                 return
-            if number != before and snapshot is not None and not self.closed.is_set():
+            if number != before and snapshot is not None and not self._closed.is_set():
                 yield snapshot, error
 
     def tell(self, what: _T) -> None:
         """Have the callback told; what it raises is its own fault, and ends nothing."""
-        if self.closed.is_set():
+        if self._closed.is_set():
             return
         try:
             self._notify(what)
@@ -62,8 +62,8 @@ class Listener(Generic[_T]):
 
     def close(self) -> None:
         """End it and its thread. Closing twice is fine, and so is closing from within the callback."""
-        if not self.closed.is_set():
-            self.closed.set()
+        if not self._closed.is_set():
+            self._closed.set()
             self._poll.unwatched()
         if self._thread is not threading.current_thread():
             self._thread.join(timeout=2.0)

@@ -23,7 +23,7 @@ from minorch.runtimes.swarm.snapshot import SwarmNode
 __all__ = ["Swarm"]
 
 _LEAST_AT_ONCE: Final = 8
-"""Starts on one node. On nodes of two cores 32 were some 5 % slower, and 4 no faster. On larger ones twice
+"""Starts on one node. On nodes of two cores 32 were some 6 % slower, and 4 no faster. On larger ones twice
 their cores, as Docker runtimes have: that was not measured."""
 
 
