@@ -75,7 +75,10 @@ def main() -> int:
             say(wrong[-1])  # at once, in case there is trouble with the end as well
     say(f"\n{table(outcomes)}\n")
     runs = rig.ledger.runs
-    say(f"seed {options.seed}: {len(outcomes)} cycles, {len(runs)} runs in {time.monotonic() - began:.0f} s")
+    say(
+        f"seed {options.seed}: {len(outcomes)} cycles, {len(runs)} runs in {time.monotonic() - began:.0f} s; "
+        f"{len(rig.forgotten())} were forgotten by their engines in the middle of their start"
+    )
     for words in wrong:
         say(f"WRONG: {words}")
     return 1 if wrong else 0

@@ -79,7 +79,7 @@ class Campaign:
         recovered_s = machine_time() - began
         infos = [rig.job(job_id) for job_id in (*jobs, SERVICE)]
         tasks = [task for info in infos for task in info.tasks]
-        verdict = self._news(judge(rig.ledger.read(), tasks, rig.losses(), unseen=fault in UNSEEN, once=ONCE))
+        verdict = self._judge(tasks, unseen=fault in UNSEEN)
         for info in infos[:-1]:
             verdict.lost.extend(ill_ended(info))
         for job_id in jobs:
@@ -92,15 +92,7 @@ class Campaign:
         rig.ask("stop", rig.job(SERVICE).id)
         self._await(lambda: () if rig.job(SERVICE).state.terminal else ("it runs",), "the service stops")
         jobs: Sequence[JobInfo] = rig.ask("jobs")
-        verdict = self._news(
-            judge(
-                rig.ledger.read(),
-                [task for job in jobs for task in job.tasks],
-                rig.losses(),
-                unseen=True,
-                once=ONCE,
-            )
-        )
+        verdict = self._judge([task for job in jobs for task in job.tasks], unseen=True)
         known = {task.id for job in jobs for task in job.tasks}
         ghosts = [
             f"{run.key} ran, and is no task's"
@@ -112,8 +104,12 @@ class Campaign:
 
     # -- its parts -------------------------------------------------------------------------------------------
 
-    def _news(self, verdict: Verdict) -> Verdict:
+    def _judge(self, tasks: Sequence[TaskInfo], *, unseen: bool) -> Verdict:
         """Without what was told in an earlier cycle; the service is judged in each."""
+        rig = self._rig
+        verdict = judge(
+            rig.ledger.read(), tasks, rig.losses(), unseen=unseen, once=ONCE, forgotten=rig.forgotten()
+        )
         fresh = Verdict(*([words for words in words_ if words not in self._told] for words_ in verdict))
         self._told.update(*fresh)
         return fresh
@@ -136,10 +132,11 @@ class Campaign:
             fresh = {key for key in current if key in runs and runs[key].last > since + _ALIVE_S}
             if len(fresh) < REPLICAS:
                 wrong.append(f"{len(fresh)} of {REPLICAS} replicas are there: {_states(replicas)}")
+            forgotten = rig.forgotten()
             wrong += [
                 f"{run.key} still lives"
                 for run in runs.values()
-                if run.key not in current and _lives(run.last, run.ends, now)
+                if run.key not in current | forgotten and _lives(run.last, run.ends, now)
             ]
             return wrong
 
@@ -194,7 +191,7 @@ def order(cycles: int, random: Random) -> list[str]:
 def table(outcomes: Sequence[Outcome]) -> str:
     """Fault by fault, what came of it."""
     head = f"{'fault':37} {'injected':>8} {'recovered, s':>14} {'worst':>6} "
-    head += f"{'lost':>5} {'doubled':>8} {'given up':>9} {'again':>6}"
+    head += f"{'lost':>5} {'doubled':>8} {'given up':>9} {'again':>6} {'beyond':>7}"
     lines = [head]
     for fault in FAULTS:
         those = [outcome for outcome in outcomes if outcome.fault == fault]
@@ -206,10 +203,11 @@ def table(outcomes: Sequence[Outcome]) -> str:
             sum(len(outcome.verdict.doubled) for outcome in those),
             sum(len(outcome.verdict.given_up) for outcome in those),
             sum(len(outcome.verdict.again) for outcome in those),
+            sum(len(outcome.verdict.beyond) for outcome in those),
         ]
         lines.append(
             f"{fault:37} {len(those):8} {statistics.median(took):14.1f} {max(took):6.1f} "
-            f"{counts[0]:5} {counts[1]:8} {counts[2]:9} {counts[3]:6}"
+            f"{counts[0]:5} {counts[1]:8} {counts[2]:9} {counts[3]:6} {counts[4]:7}"
         )
     return "\n".join(lines)
 

@@ -62,6 +62,9 @@ class Verdict(NamedTuple):
     again: list[str]
     """Runs that ended well while their end could not be seen, so that they were made again, and runs that
     began a second time because their engine died in the middle of their start and forgot it."""
+    beyond: list[str]
+    """Runs that lived on beside others because their engine had died in the middle of their start: nobody
+    could know of them, nor end them."""
 
     @property
     def faults(self) -> list[str]:
@@ -114,6 +117,7 @@ def judge(
     *,
     unseen: bool = False,
     once: Collection[str] = (),
+    forgotten: Collection[RunKey] = (),
 ) -> Verdict:
     """Hold what minorch reports of *tasks* against what their *runs* wrote.
 
@@ -124,8 +128,9 @@ def judge(
         unseen: whether what happened may have taken ends along, so that a good one was not seen, or a
             beginning.
         once: the names of tasks of which no attempt may begin twice even then.
+        forgotten: runs that engines began and know nothing of.
     """
-    verdict = Verdict([], [], [], [])
+    verdict = Verdict([], [], [], [], [])
     of_task: dict[str, list[Run]] = defaultdict(list)
     for run in runs.values():
         of_task[run.key.task_id].append(run)
@@ -133,7 +138,7 @@ def judge(
         mine = sorted(of_task[task.id], key=lambda run: run.key)
         _judge_result(verdict, task, runs)
         _judge_starts(verdict, task, mine, unseen=unseen and task.name not in once)
-        _judge_overlaps(verdict, task, mine, losses)
+        _judge_overlaps(verdict, task, mine, losses, forgotten)
         _judge_repeats(verdict, task, mine, unseen=unseen)
     return verdict
 
@@ -183,7 +188,13 @@ def _judge_repeats(verdict: Verdict, task: TaskInfo, mine: Sequence[Run], *, uns
         )
 
 
-def _judge_overlaps(verdict: Verdict, task: TaskInfo, mine: Sequence[Run], losses: Sequence[Loss]) -> None:
+def _judge_overlaps(
+    verdict: Verdict,
+    task: TaskInfo,
+    mine: Sequence[Run],
+    losses: Sequence[Loss],
+    forgotten: Collection[RunKey],
+) -> None:
     given_up = _given_up(task)
     for at, newer in enumerate(mine):
         for older in mine[:at]:
@@ -192,4 +203,7 @@ def _judge_overlaps(verdict: Verdict, task: TaskInfo, mine: Sequence[Run], losse
             told = any(loss.node == older.node and loss.at <= newer.starts[0] for loss in losses)
             words = f"{older.key} was alive {older.last - newer.starts[0]:.2f} s after {newer.key} began"
             allowed = told and older.key.attempt in given_up and older.key.attempt < newer.key.attempt
-            (verdict.given_up if allowed else verdict.doubled).append(f"{task.name}: {words}")
+            if older.key in forgotten:
+                verdict.beyond.append(f"{task.name}: {words}")
+            else:
+                (verdict.given_up if allowed else verdict.doubled).append(f"{task.name}: {words}")

@@ -24,6 +24,7 @@ from urllib.parse import quote
 
 import psutil
 
+from minorch.ids import RunKey
 from tools import engine
 
 __all__ = [
@@ -88,6 +89,9 @@ class PrivateEngine:
     def __init__(self, *, live_restore: bool, data_mib: int = 128) -> None:
         sweep()
         self.live_restore = live_restore
+        self.forgotten: set[RunKey] = set()
+        """The runs that it began and knows nothing of, as it had died in the middle of their start. They go
+        on, and nobody can end them through it."""
         prefix = f"{_PREFIX}{os.getpid()}-"  # by which it is known whose it is
         self.folder = Path(tempfile.mkdtemp(prefix=prefix, dir=_FOLDERS))  # short, for a socket's path is
         self.socket = f"{self.folder}/socket"
@@ -106,9 +110,11 @@ class PrivateEngine:
         """Start dockerd, and return when it answers."""
         pipe = self._init.stdin
         assert pipe is not None
+        before = time.time()
         pipe.write(b"start\n")
         pipe.flush()
         self.wait()
+        self.forgotten |= self._unknown(before)
 
     def wait(self) -> None:
         """Return when dockerd answers. Raises ``TimeoutError`` with the end of its log."""
@@ -185,6 +191,31 @@ class PrivateEngine:
             return engine.request(self.socket, method, path, timeout_s=_HANGS_S)[0]
         except TimeoutError:
             return 0
+
+    # -- what it forgot --------------------------------------------------------------------------------------
+
+    def forget_start(self, container_id: str) -> None:
+        """Between :meth:`kill` and :meth:`start`: leave it as if it had died in the middle of that start."""
+        path = Path(f"/proc/{self._init.pid}/root{self.folder}/data/containers/{container_id}/config.v2.json")
+        config = json.loads(path.read_bytes())
+        config["State"].update(Running=False, Pid=0, StartedAt="0001-01-01T00:00:00Z")
+        path.write_text(json.dumps(config))
+
+    def _unknown(self, before: float) -> set[RunKey]:
+        """The runs with a process from before a moment that the engine does not have as running."""
+        living = set()
+        for process in psutil.Process(self._init.pid).children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                said = process.environ()
+                if "MINORCH_RUN" in said and process.create_time() < before:
+                    task_id, attempt, run = (
+                        said[f"MINORCH_{name}"] for name in ("TASK_ID", "ATTEMPT", "RUN")
+                    )
+                    living.add(RunKey(task_id, int(attempt), int(run)))
+        known = {
+            entry["Names"][0].partition(".")[0] for entry in self.containers(status=["running", "paused"])
+        }
+        return {key for key in living if f"/{key.name}" not in known}
 
     # -- the end ---------------------------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import minorch as mo
+from minorch.ids import RunKey
 from minorch.state.events import Event
 from minorch.state.pictures import JobInfo
 from tests.chaos.hole import Hole
@@ -249,6 +250,10 @@ class Rig:
             if time.monotonic() > deadline:
                 raise Silent(f"not within {patience_s:g} s: {what}")
             time.sleep(0.05)
+
+    def forgotten(self) -> set[RunKey]:
+        """The runs that engines began and know nothing of."""
+        return set().union(*(engine.forgotten for engine in self.engines.values()))
 
     # -- what is left ----------------------------------------------------------------------------------------
 

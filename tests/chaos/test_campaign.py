@@ -65,10 +65,10 @@ def test_a_task_has_to_end_as_its_script_says(name: str, state: mo.TaskState, co
 
 
 def test_the_table_counts_by_fault():
-    calm, bad = Verdict([], [], [], []), Verdict(["x"], ["y", "z"], ["g"], ["a"])
+    calm, bad = Verdict([], [], [], [], []), Verdict(["x"], ["y", "z"], ["g"], ["a"], ["b"])
     lines = table(
         [Outcome("worker killed", 1.0, calm), Outcome("worker killed", 3.0, bad), Outcome("disk", 9.0, bad)]
     ).splitlines()
     assert [line.split() for line in lines[1:]] == [
-        ["worker", "killed", "2", "2.0", "3.0", "1", "2", "1", "1"]
+        ["worker", "killed", "2", "2.0", "3.0", "1", "2", "1", "1", "1"]
     ]

@@ -61,7 +61,7 @@ def verdict_on(ledger: Ledger, task: TaskInfo, *losses: Loss) -> Verdict:
 
 def test_a_task_that_did_what_is_said_of_it_is_right(ledger: Ledger):
     write(ledger, "start 1 1 a 1.0", "end=0 1 1 a 2.0")
-    assert verdict_on(ledger, completed()) == Verdict([], [], [], [])
+    assert verdict_on(ledger, completed()) == Verdict([], [], [], [], [])
 
 
 def test_half_a_line_is_read_once_it_is_whole(ledger: Ledger):
@@ -102,7 +102,7 @@ def test_a_run_of_an_attempt_that_nobody_knows_is_seen(ledger: Ledger):
 
 def test_two_runs_one_after_the_other_are_right(ledger: Ledger):
     write(ledger, "start 1 1 a 1.0", "end=5 1 1 a 2.0", "start 1 2 a 2.0", "end=0 1 2 a 3.0")
-    assert verdict_on(ledger, completed(run=2)) == Verdict([], [], [], [])
+    assert verdict_on(ledger, completed(run=2)) == Verdict([], [], [], [], [])
 
 
 def test_two_runs_side_by_side_are_doubled(ledger: Ledger):
@@ -132,6 +132,14 @@ def test_side_by_side_is_not_excused_by_the_loss_of_another_node_or_by_a_later_o
 def test_side_by_side_is_not_excused_where_the_attempt_was_not_lost(ledger: Ledger):
     side_by_side(ledger)
     assert len(verdict_on(ledger, completed(attempt=2), Loss("a", 5.0)).doubled) == 1
+
+
+def test_side_by_side_is_allowed_where_the_older_one_s_engine_knew_nothing_of_it(ledger: Ledger):
+    side_by_side(ledger)
+    verdict = judge(ledger.read(), [completed(attempt=2)], [], forgotten=[RunKey(ID, 1, 1)])
+    assert (verdict.faults, len(verdict.beyond)) == ([], 1)
+    other = judge(ledger.read(), [completed(attempt=2)], [], forgotten=[RunKey(ID, 2, 1)])
+    assert len(other.doubled) == 1
 
 
 def test_a_good_end_is_repeated_only_where_it_may_not_have_been_seen(ledger: Ledger):

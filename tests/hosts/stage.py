@@ -100,6 +100,13 @@ class Stage:
             if event.kind == "node_lost"
         ]
 
+    def done(self, job: mo.JobHandle) -> None:
+        """Wait for a job to complete; one that does not fails the test, with what became of its tasks."""
+        state = job.wait(timeout=PATIENCE_S)
+        ill = [task for task in self.infos(job) if task.state is not mo.TaskState.COMPLETED]
+        told = [str(event) for event in self.cluster.events() if event.task_id in {task.id for task in ill}]
+        assert state is mo.JobState.COMPLETED, "\n".join([str(state), *told])
+
     def verdict(self, *jobs: mo.JobHandle, unseen: bool = False) -> Verdict:
         """What the containers wrote, against what is reported.
 

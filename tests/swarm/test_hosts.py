@@ -42,7 +42,7 @@ def test_each_task_runs_on_the_node_that_minorch_chose(stage: Stage) -> None:
     service = stage.service(8)
     batch = stage.batch(60)
     fast = stage.cluster.submit(stage.task("fast", "say end=0", resources=mo.Resources(cpu=0.05, gpu=1)))
-    assert batch.wait(timeout=120) is mo.JobState.COMPLETED
+    stage.done(batch)
     fast.result(timeout=60)
     service.wait_ready(timeout=60)
     chosen = {task.name: task.attempts[-1].node for task in stage.infos(service, batch, fast)}
@@ -105,13 +105,13 @@ def test_a_drained_node_is_left_and_nobody_pays_for_it(stage: Stage) -> None:
     )
     stage.availability(OTHER, "drain")
     stage.until(lambda: stage.whole(service, without=[OTHER]), "a drained node is left")
-    assert batch.wait(timeout=120) is mo.JobState.COMPLETED
+    stage.done(batch)
     assert stage.reasons(service, batch) <= {"stopped", "exited"}
     stage.availability(OTHER, "active")
     name = stage.hosts[OTHER].name
     stage.until(lambda: stage.is_ready(name) and not stage.is_cordoned(name), "it is open again")
     again = stage.batch(12)
-    assert again.wait(timeout=120) is mo.JobState.COMPLETED
+    stage.done(again)
     assert stage.hosts[OTHER].name in {task.attempts[-1].node for task in stage.infos(again)}
     verdict = stage.verdict(service, batch, again, unseen=True)
     assert verdict.faults == []
@@ -132,7 +132,7 @@ def test_a_node_that_loses_power_is_lost_and_returns(stage: Stage) -> None:
     )
     stage.hosts[WORKER].power_off()
     stage.until(lambda: stage.whole(service, without=[WORKER]), "the tasks of a dead node run elsewhere")
-    assert batch.wait(timeout=120) is mo.JobState.COMPLETED
+    stage.done(batch)
     assert stage.reasons(service, batch) <= {"exited", "node_lost"}
     began = time.monotonic()
     stage.hosts[WORKER].power_on()
@@ -186,7 +186,7 @@ def test_a_leader_that_is_cut_off_from_its_peers_is_not_believed(stage: Stage) -
             "a cut-off leader's tasks run elsewhere",
         )
         job = stage.batch(6)
-        assert job.wait(timeout=90) is mo.JobState.COMPLETED
+        stage.done(job)
     finally:
         stage.hosts[leader].mend()
     name = stage.hosts[leader].name
@@ -206,7 +206,7 @@ def test_with_one_manager_of_three_lost_work_goes_on(stage: Stage) -> None:
         "new tasks complete without the lost manager",
     )
     stage.until(lambda: stage.whole(service, without=[leader]), "the tasks of the lost manager run elsewhere")
-    assert batch.wait(timeout=120) is mo.JobState.COMPLETED
+    stage.done(batch)
     assert stage.reasons(service, batch) <= {"exited", "node_lost"}
     verdict = stage.verdict(service, batch)
     assert (verdict.lost, verdict.doubled) == ([], [])

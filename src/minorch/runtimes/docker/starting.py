@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
+from msgspec.structs import replace
+
 from minorch.contracts import Launch, RunStatus
 from minorch.errors import EngineUnavailable, RuntimeFault, StartFailed
 from minorch.ids import RunKey
@@ -29,6 +31,9 @@ __all__ = ["start"]
 
 _CREATION_S: Final = 5.0
 _ALREADY_JOINED: Final = re.compile(r"already exists in network|already attached to network")
+_LOST_TRACK: Final = "id already in use"
+"""In the words of an engine that died in the middle of a start, when it is asked to start it again: it takes
+the container for one that never ran, and containerd still has it."""
 
 
 def start(
@@ -61,6 +66,8 @@ def _start(engine: Engine, containers: Containers, launch: Launch, body: Mapping
         containers.start_id(container_id)
     except Refused as refusal:
         _clean_up(containers, container_id)
+        if _LOST_TRACK in refusal.text:
+            return _out_of_reach(launch.key, container_id)
         raise start_failure(refusal.text) from None
     except EngineUnavailable:
         record = containers.record(launch.key)  # raises EngineUnavailable again if that is how it is
@@ -143,3 +150,12 @@ def _status(containers: Containers, record: Mapping[str, Any]) -> RunStatus:
 def _lost(key: RunKey, container_id: str) -> RunStatus:
     """Of a run that was started and that somebody removed. Said to be unknown, it would be started again."""
     return ended(key, None, started_at=None, finished_at=None, handle=container_id)
+
+
+def _out_of_reach(key: RunKey, container_id: str) -> RunStatus:
+    """Of a run that began and that its engine cannot find, end or tell of; containerd may still run it."""
+    words = (
+        "its engine died while it started it, and lost it: its process may still run there, where Docker "
+        f"cannot end it; ctr --namespace moby task kill --signal SIGKILL {container_id} does"
+    )
+    return replace(_lost(key, container_id), message=words)

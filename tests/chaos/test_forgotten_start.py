@@ -1,0 +1,67 @@
+"""An engine that dies in the middle of a start has a container that "never ran", and a process that does."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import subprocess
+from collections.abc import Iterator
+
+import psutil
+import pytest
+
+from minorch.contracts import Launch, Owner
+from minorch.ids import RunKey
+from minorch.model import Task
+from minorch.runtimes.docker import DockerRuntime
+from minorch.states import Reason
+from tests.chaos.private_engine import PrivateEngine
+from tools import engine
+
+
+@pytest.fixture(params=[True, False], ids=["live-restore", "no live-restore"])
+def own(image: bytes, request: pytest.FixtureRequest) -> Iterator[PrivateEngine]:
+    own = PrivateEngine(live_restore=request.param, data_mib=48)
+    try:
+        own.start()
+        own.load(image)
+        yield own
+    finally:
+        own.close()
+
+
+def test_a_run_that_its_engine_lost_is_never_said_not_to_have_begun(own: PrivateEngine):
+    runtime = DockerRuntime(own.url)
+    launch = Launch(
+        key=RunKey(secrets.token_hex(16), 1, 1),
+        owner=Owner(secrets.token_hex(16), "node"),
+        job="story",
+        task_name="endless",
+        index=0,
+        task=Task("endless", image=engine.IMAGE, command=["sleep", "300"], networks=["none"]),
+    )
+    try:
+        container_id = runtime.start(launch).handle
+        inside = psutil.Process(own._init.pid).children(recursive=True)
+        (process,) = [process for process in inside if process.name() == "sleep"]
+        own.kill()
+        own.forget_start(container_id)
+        own.start()
+        (found,) = runtime.list_runs(launch.owner)
+        assert found.phase == "created"
+        assert own.forgotten == {launch.key}
+        assert process.is_running(), "and its engine does not know"
+        status = runtime.start(launch)
+        assert (status.phase, status.exit_code, status.reason) == ("exited", None, Reason.EXIT_UNKNOWN)
+        assert runtime.list_runs(launch.owner) == [], "nothing is left of what cannot be started"
+        runtime.remove(launch.key)
+        advised = re.search(rf"ctr (--namespace moby .* {container_id})", status.message)
+        assert advised is not None, status.message
+        address = [
+            "--address",
+            f"{own.folder}/exec/containerd/containerd.sock",
+        ]  # this engine's own containerd
+        subprocess.run(["ctr", *address, *advised[1].split()], check=True, timeout=30)
+        assert psutil.wait_procs([process], timeout=10)[1] == []
+    finally:
+        runtime.close()
