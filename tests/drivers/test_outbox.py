@@ -12,7 +12,7 @@ from hypothesis import given, strategies as st
 from minorch.drivers import Outbox
 from minorch.drivers.outbox import fold
 from minorch.manager import ManagerConfig
-from minorch.messages import Assign, Assignment, Report
+from minorch.messages import MAX_MESSAGE_BYTES, Assign, Assignment, Report, encode
 from minorch.model import Job, Node, RestartPolicy, Task
 from minorch.states import AttemptState
 from minorch.worker import Listed, ListRuns, Worker
@@ -92,8 +92,12 @@ def test_what_does_not_belong_together_is_not_folded():
     for fields in ({"epoch": 2}, {"incarnation": "two"}, {"cluster_id": "d" * 32}):
         newer = order(5, 4, **fields)
         assert fold(older, newer) is newer
-    gap = order(6, 5)
-    assert fold(older, gap) is gap
+    assert fold(order(6, 5), older) is older
+
+
+def test_of_an_order_that_builds_on_what_is_not_there_the_word_on_reports_is_kept():
+    folded = fold(order(4, 3, entry(1)), order(6, 5, entry(2), heard=7, lease_s=9.0))
+    assert folded == order(4, 3, entry(1), heard=7, lease_s=9.0)
 
 
 @given(st.data())
@@ -163,6 +167,61 @@ def test_a_cluster_whose_orders_are_fetched_now_and_then_misses_none_of_them(see
     else:
         pytest.fail("it does not come to an end")
     assert sum(message.base is None for message in world.sent) == told_in_full, "nothing was told twice"
+
+
+def large(number: int) -> Assignment:
+    """About a megabyte."""
+    return msgspec.structs.replace(entry(number), task=Task("t", command=["x" * 124_000] * 8))
+
+
+def test_what_would_be_too_large_to_be_read_is_not_folded():
+    box = Outbox[Assign]()
+    three = [order(n, n - 1, *(large(number) for number in range(25 * n, 25 * n + 25))) for n in (1, 2, 3)]
+    for each in three:
+        assert len(encode(each)) < MAX_MESSAGE_BYTES
+        box.put(each)
+    box.put(order(4, 3, entry(1), heard=9))
+    waiting = box.take("a")
+    assert waiting is not None
+    assert len(encode(waiting)) < MAX_MESSAGE_BYTES
+    assert (waiting.base, waiting.revision, waiting.heard) == (0, 2, 9)
+    assert len(waiting.entries) == 50
+    box.put(order(5, 4))
+    assert box.take("a") == order(5, 4), "what was taken has no part in what comes"
+
+
+def test_one_that_is_too_large_by_itself_is_replaced_by_the_next_in_full():
+    box = Outbox[Assign]()
+    box.put(order(1, 0, *(large(number) for number in range(10, 90))))
+    box.put(order(2, 1, entry(1)))
+    box.put(order(3, None, entry(1)))
+    assert box.take("a") == order(3, None, entry(1))
+
+
+def test_a_worker_gets_all_of_it_though_orders_are_lost_that_would_be_too_large(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr("minorch.drivers.outbox.MAX_MESSAGE_BYTES", 3000)
+    box = Outbox[Assign]()
+    world = World("a", manager_config=ManagerConfig(resend_s=5.0, full_every_s=1e6, lease_s=1e6))
+
+    def hold(message: Assign | Report) -> bool:
+        if isinstance(message, Assign):
+            box.put(message)
+        return isinstance(message, Assign)
+
+    world.lose = hold
+    for number in range(20):
+        world.submit(Job(f"job-{number}", [sleeper()]))
+    (machine,) = world.machines.values()
+    lost = 0
+    for _ in range(60):
+        world.pass_time(1.0)
+        if (waiting := box.take("a")) is not None:
+            lost += waiting.revision < world.sent[-1].revision
+            world._deliver(waiting, machine)
+    assert lost, "or this shows nothing"
+    assert len(machine.live) == 20
 
 
 def test_a_report_says_all_that_those_before_it_did():

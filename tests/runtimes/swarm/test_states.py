@@ -279,20 +279,44 @@ def test_a_node_that_goes_down_during_a_start_leaves_it_in_doubt(
     assert len(played.services) == 1, "it may run yet, and is found by its name"
 
 
+def unplaced(played: PlayedSwarm, error: str) -> None:
+    """Have the only task wait for a node."""
+    task = next(iter(played.tasks.values()))
+    task["NodeID"], task["Status"]["State"] = "", "pending"
+    task["Version"] = {"Index": 10**6}
+    task["Status"]["Err"] = error
+
+
 def test_a_run_for_which_swarm_finds_no_room_fails_in_its_words(
     played: PlayedSwarm, swarm: Swarm, launch: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("minorch.runtimes.swarm.starting._NO_ROOM_S", 0.3)
     one = launch()
     start = Starting(swarm.runtime(FIRST), one, played)
-    task = next(iter(played.tasks.values()))
-    task["NodeID"], task["Status"]["State"] = "", "pending"
-    task["Version"] = {"Index": 10**6}
-    task["Status"]["Err"] = "no suitable node (insufficient resources on 1 node)"
+    unplaced(played, "no suitable node (insufficient resources on 1 node)")
     start.ended()
     assert isinstance(start.error, StartFailed)
     assert "insufficient resources" in str(start.error)
     assert played.services == {}
+
+
+@pytest.mark.parametrize("state", ["down", "ready"])
+def test_a_node_of_which_a_new_leader_has_not_heard_is_not_without_room(
+    played: PlayedSwarm, swarm: Swarm, launch: Make, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
+    monkeypatch.setattr("minorch.runtimes.swarm.starting._NO_ROOM_S", 0.0)
+    played.change_node(1, state="unknown")
+    one = launch()
+    start = Starting(swarm.runtime(FIRST), one, played)
+    unplaced(played, "no suitable node (2 nodes not available for new tasks)")
+    number = -1
+    for _ in range(5):
+        number = swarm.link.poll.wait_round(number, 5.0)[0]
+    played.change_node(1, state=state)
+    start.ended()
+    expected = EngineUnavailable if state == "down" else StartFailed
+    assert type(start.error) is expected
+    assert len(played.services) == (1 if state == "down" else 0)
 
 
 def test_a_service_of_that_name_that_is_not_ours_is_left_alone(

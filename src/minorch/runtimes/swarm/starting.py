@@ -24,7 +24,8 @@ from minorch.states import Reason
 __all__ = ["start"]
 
 _NO_ROOM_S: Final = 30.0
-"""For so long a Swarm may find no room on the node: what was removed is not gone at once."""
+"""For so long a Swarm may find no room on a node that is ready: what was removed is not gone at once.  A new
+leader places nothing on a node of which it has not heard, and takes half a minute to call that down."""
 _NO_PORT_S: Final = 5.0
 """The same for a port."""
 _TAKEN: Final = "host-mode port already in use"
@@ -55,14 +56,17 @@ def start(poll: Poll, services: Services, policy: DockerPolicy, node_id: str, la
 
 def _await(poll: Poll, services: Services, node_id: str, launch: Launch) -> RunStatus:
     """Look until it is known what became of the service."""
-    began = time.monotonic()
+    began = ready_since = time.monotonic()
     with poll.eagerly():
         snapshot = poll.fresh()
         number = -1
         while True:
             node = answering(snapshot, node_id)
             task = snapshot.tasks.get(launch.key)
-            waited_s = time.monotonic() - began
+            now = time.monotonic()
+            waited_s = now - began
+            if node.state != "ready":
+                ready_since = now
             if task is not None and never_began(task):
                 raise _failed(services, task)
             if task is not None and phase_of(task) != "created":
@@ -70,7 +74,7 @@ def _await(poll: Poll, services: Services, node_id: str, launch: Launch) -> RunS
             if task is None and waited_s > _NO_TASK_S:
                 raise EngineUnavailable(f"the Swarm makes no task of the service {launch.key.name}")
             if task is not None and not task.node_id:
-                _check_place(services, task, node, waited_s)
+                _check_place(services, task, node, now - ready_since)
             if waited_s > _MOST_S:
                 raise EngineUnavailable(f"the Swarm takes more than {_MOST_S / 60:g} minutes to start it")
             number, latest, error = poll.wait_round(number, 1.0)
@@ -79,15 +83,18 @@ def _await(poll: Poll, services: Services, node_id: str, launch: Launch) -> RunS
             snapshot = latest
 
 
-def _check_place(services: Services, task: SwarmTask, node: SwarmNode, waited_s: float) -> None:
-    """Take back a service for which there is no place, now or after a while; no node knows of it yet."""
+def _check_place(services: Services, task: SwarmTask, node: SwarmNode, ready_s: float) -> None:
+    """Take back a service for which there is no place, now or after its node was ready for a while.
+
+    No node knows of it yet.
+    """
     if node.availability != "active":
         services.remove(task.key)
         raise EngineUnavailable(
             f"the Swarm places nothing on {node.hostname}: its node is on {node.availability}"
         )
     taken = _TAKEN in task.error
-    if waited_s > (_NO_PORT_S if taken else _NO_ROOM_S):
+    if ready_s > (_NO_PORT_S if taken else _NO_ROOM_S):
         services.remove(task.key)
         words = f"the Swarm does not place it on {node.hostname}: {task.error or 'it says nothing more'}"
         raise StartFailed(words, reason=(Reason.PORT_TAKEN if taken else Reason.START_FAILED).value)
