@@ -91,9 +91,12 @@ def test_connections_that_are_reset_before_the_handshake_leave_no_socket(tmp_pat
                     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                     client.close()
 
-        threading.Thread(target=reset_all, daemon=True).start()
+        thread = threading.Thread(target=reset_all)
+        thread.start()
         for _ in range(100):  # some of them come before the handshake
             with pytest.raises(EngineUnavailable):
                 runtime.describe()
+        server.shutdown(socket.SHUT_RDWR)  # wakes who waits for a connection
+        thread.join()
         gc.collect()
     assert [str(one.message) for one in seen if "SSLSocket" in str(one.message)] == []
