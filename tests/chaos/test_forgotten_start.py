@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import secrets
 import subprocess
@@ -15,7 +16,7 @@ from minorch.ids import RunKey
 from minorch.model import Task
 from minorch.runtimes.docker import DockerRuntime
 from minorch.states import Reason
-from tests.chaos.private_engine import PrivateEngine
+from tests.chaos.private_engine import PrivateEngine, until
 from tools import engine
 
 
@@ -30,6 +31,20 @@ def own(image: bytes, request: pytest.FixtureRequest) -> Iterator[PrivateEngine]
         own.close()
 
 
+def sleeping(own: PrivateEngine) -> psutil.Process:
+    """The program of the only run; a container's first process takes a moment to become it."""
+    found: list[psutil.Process] = []
+
+    def there() -> bool:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            inside = psutil.Process(own._init.pid).children(recursive=True)
+            found[:] = [process for process in inside if process.name() == "sleep"]
+        return bool(found)
+
+    until(there, 10.0, lambda: "no sleep runs")
+    return found[0]
+
+
 def test_a_run_that_its_engine_lost_is_never_said_not_to_have_begun(own: PrivateEngine):
     runtime = DockerRuntime(own.url)
     launch = Launch(
@@ -42,8 +57,7 @@ def test_a_run_that_its_engine_lost_is_never_said_not_to_have_begun(own: Private
     )
     try:
         container_id = runtime.start(launch).handle
-        inside = psutil.Process(own._init.pid).children(recursive=True)
-        (process,) = [process for process in inside if process.name() == "sleep"]
+        process = sleeping(own)
         own.kill()
         own.forget_start(container_id)
         own.start()
