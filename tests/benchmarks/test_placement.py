@@ -11,7 +11,7 @@ from benchmarks import openb, placement
 
 
 def _placement(options: str) -> None:
-    tiny = "--shapes 8 --live 4 --decisions 40 --scan-s 0.05 --rounds 1"
+    tiny = "--shapes 8 --live 4 --decisions 40 --scan-s 0.05 --rounds 1 --pairs 1"
     placement.main(f"{tiny} {options}".split())
 
 
