@@ -10,7 +10,7 @@ from minorch.contracts import RunStatus
 from minorch.errors import RuntimeFault, UsageError
 from minorch.ids import RunKey
 from minorch.runtimes.docker.engine import Engine, container_path, filters
-from minorch.runtimes.docker.faults import Refused, hide, start_failure, unreachable
+from minorch.runtimes.docker.faults import DEFAULT_URL, Refused, hide, start_failure, unreachable
 from minorch.runtimes.docker.images import LayerCount, json_lines
 from minorch.runtimes.docker.logs import demultiplex
 from minorch.runtimes.docker.measuring import mount_points
@@ -219,6 +219,12 @@ def test_a_broken_connection_says_what_to_do_however_deep_it_is_wrapped(error: O
     assert words in str(unreachable(error, "unix:///x"))
     assert words in str(unreachable(wrapped, "unix:///x"))
     assert "unix:///x" in str(unreachable(wrapped, "unix:///x"))
+
+
+def test_docker_host_is_advised_only_where_it_decides():
+    refused = ConnectionRefusedError(111, "refused")
+    assert "DOCKER_HOST" in str(unreachable(refused, DEFAULT_URL))
+    assert "DOCKER_HOST" not in str(unreachable(refused, "tcp://b:2376"))
 
 
 def test_a_refusal_keeps_the_engines_words_within_bounds():

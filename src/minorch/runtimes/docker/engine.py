@@ -19,7 +19,14 @@ from urllib.parse import SplitResult, urlsplit
 import msgspec
 
 from minorch.errors import EngineUnavailable, RuntimeFault, StartFailed, UsageError
-from minorch.runtimes.docker.faults import ConnectionBroke, NotReady, Refused, failures, unreachable
+from minorch.runtimes.docker.faults import (
+    DEFAULT_URL,
+    ConnectionBroke,
+    NotReady,
+    Refused,
+    failures,
+    unreachable,
+)
 from minorch.runtimes.docker.streams import Stream
 from minorch.runtimes.docker.tunnel import Tunnel
 
@@ -30,7 +37,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Engine", "container_path", "filters"]
 
-_DEFAULT_URL: Final = "unix:///var/run/docker.sock"
 _SCHEMES: Final = ("unix", "tcp", "http", "https", "ssh", "npipe")
 _WITH_PORT: Final = ("tcp", "http", "https")
 _ID: Final = re.compile(r"[0-9a-f]{64}\Z")
@@ -79,7 +85,7 @@ class Engine:
         self, url: str | None, *, timeout_s: float, connections: int, certificates: str | Path | None = None
     ) -> None:
         environment = os.environ
-        self._url = url or environment.get("DOCKER_HOST") or _DEFAULT_URL
+        self._url = url or environment.get("DOCKER_HOST") or DEFAULT_URL
         if url is None and certificates is None and environment.get("DOCKER_TLS_VERIFY"):
             certificates = environment.get("DOCKER_CERT_PATH") or Path.home() / ".docker"
         self._certificates = None if certificates is None else Path(certificates)

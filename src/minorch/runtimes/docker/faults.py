@@ -18,8 +18,19 @@ from minorch.errors import EngineUnavailable, RuntimeFault, StartFailed
 from minorch.model import redact
 from minorch.states import Reason
 
-__all__ = ["ConnectionBroke", "NotReady", "Refused", "failures", "hide", "start_failure", "unreachable"]
+__all__ = [
+    "DEFAULT_URL",
+    "ConnectionBroke",
+    "NotReady",
+    "Refused",
+    "failures",
+    "hide",
+    "start_failure",
+    "unreachable",
+]
 
+DEFAULT_URL: Final = "unix:///var/run/docker.sock"
+"""Where an engine is of which nothing is said."""
 _MOST_TEXT: Final = 2000
 
 _REASONS: Final[tuple[tuple[re.Pattern[str], Reason], ...]] = tuple(
@@ -139,9 +150,9 @@ def unreachable(error: BaseException, url: str) -> EngineUnavailable:
             "docker group (sudo usermod -aG docker $USER) and log in again"
         )
     if numbers & {errno.ENOENT, errno.ECONNREFUSED}:
+        other = "DOCKER_HOST names another one" if url == DEFAULT_URL else "is that its address?"
         return EngineUnavailable(
-            f"no Docker Engine answers at {url}: is it running (sudo systemctl start docker)? "
-            "Another one is chosen with url=... or DOCKER_HOST"
+            f"no Docker Engine answers at {url}: is it running there (sudo systemctl start docker)? {other}"
         )
     if "gaierror" in names or "NameResolutionError" in names:
         return EngineUnavailable(f"the name in {url} cannot be resolved: is it right? ({_last(causes)})")
