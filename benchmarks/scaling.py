@@ -25,7 +25,9 @@ includes.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
+import itertools
 import json
 import os
 import platform
@@ -35,14 +37,14 @@ import sys
 import tempfile
 import time
 import tracemalloc
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 from benchmarks._report import Figures, print_rows
 from benchmarks.lifecycle import SHAPES, Bench
 from minorch.builtins import default_registry
-from minorch.contracts import Store
+from minorch.contracts import Change, Store
 from minorch.drivers.clock import new_id
 from minorch.manager import Manager, ManagerConfig
 from minorch.messages import Report, decode, encode
@@ -51,7 +53,9 @@ from minorch.resources import Resources
 from minorch.simulation import Arrival, Faults, Simulation
 from minorch.simulation.driver.cluster import ManagerProcess
 from minorch.stores.memory import MemoryStore
+from minorch.stores.postgresql import PostgreSQLStore
 from minorch.stores.sqlite import SqliteStore
+from tests.private_postgresql import missing, private_server
 
 LEASE_S = 15.0
 HEARTBEAT_S = 3.0
@@ -114,35 +118,48 @@ def heartbeat(manager: Manager, number: int, sequence: int, now: float) -> Repor
 # -- the parts -----------------------------------------------------------------------------------------------
 
 
-def lifecycles(tasks: int, nodes: int = 1000) -> Iterator[Figures]:
-    """Tasks/s through the manager alone, by store."""
-    for kind in ("memory", "sqlite", "wire"):
-        with tempfile.TemporaryDirectory() as scratch:
-            store: Store = MemoryStore() if kind != "sqlite" else SqliteStore(Path(scratch, "scaling.db"))
+@contextlib.contextmanager
+def stores() -> Iterator[Mapping[str, Callable[[], Store]]]:
+    """How each store that can be had here is made, and is empty; PostgreSQL is a server of our own."""
+    numbers = itertools.count()
+    with tempfile.TemporaryDirectory() as scratch, contextlib.ExitStack() as stack:
+        made: dict[str, Callable[[], Store]] = {
+            "memory": MemoryStore,
+            "sqlite": lambda: SqliteStore(Path(scratch, f"scaling-{next(numbers)}.db")),
+        }
+        if problem := missing():
+            print(f"without PostgreSQL: {problem}", file=sys.stderr)
+        else:
+            server = stack.enter_context(private_server())
+            made["postgresql"] = lambda: PostgreSQLStore(server.url(f"scaling_{next(numbers)}"))
+        yield made
+
+
+def lifecycles(made: Mapping[str, Callable[[], Store]], tasks: int, nodes: int = 1000) -> Iterator[Figures]:
+    """Tasks/s through the manager alone, by store; *wire* has the one in memory."""
+    for kind, make in {**made, "wire": MemoryStore}.items():
+        with contextlib.closing(make()) as store:
             bench = Bench(nodes, tasks, "least-loaded", store, wire=kind == "wire")
             gc.collect()
             bench.submit()
             bench.finish()
-            store.close()
         yield {"part": "lifecycle", "of": kind, "nodes": nodes, "tasks/s": tasks / bench.took_s}
 
 
-def commits(rows: int = 100, seconds: float = 2.0) -> Iterator[Figures]:
-    """Commits/s of a row of 400 bytes each, alone and many at a time."""
-    from minorch.contracts import Change
-
-    for count in (1, rows):
-        with tempfile.TemporaryDirectory() as scratch:
-            store = SqliteStore(Path(scratch, "scaling.db"))
+def commits(
+    made: Mapping[str, Callable[[], Store]], rows: int = 100, seconds: float = 2.0
+) -> Iterator[Figures]:
+    """Commits/s of a row of 400 bytes each, alone and many at a time, by each store that waits for a disk."""
+    for kind, count in itertools.product([kind for kind in made if kind != "memory"], (1, rows)):
+        with contextlib.closing(made[kind]()) as store:
             done, began = 0, time.perf_counter()
             while time.perf_counter() - began < seconds:
                 store.commit([Change("t", f"{done:08}-{at}", b"x" * 400) for at in range(count)])
                 done += 1
             took_s = time.perf_counter() - began
-            store.close()
         yield {
             "part": "commits",
-            "of": f"sqlite, {count} rows",
+            "of": f"{kind}, {count} row{'s' if count > 1 else ''}",
             "commits/s": done / took_s,
             "rows/s": done * count / took_s,
         }
@@ -290,8 +307,9 @@ def fleet(nodes: int, minutes: float) -> Figures:
 
 def rows_of(options: argparse.Namespace) -> Iterator[Figures]:
     """Everything that is measured, a row each; what takes memory has a process of its own."""
-    yield from lifecycles(options.tasks)
-    yield from commits(seconds=options.seconds)
+    with stores() as made:
+        yield from lifecycles(made, options.tasks)
+        yield from commits(made, seconds=options.seconds)
     for nodes in options.nodes:
         yield in_a_process(f"heartbeats({nodes})")
     for nodes in options.nodes:

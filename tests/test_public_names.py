@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import ast
+import contextlib
+import importlib
+import inspect
+import pydoc
 import subprocess
 import sys
 from pathlib import Path
@@ -46,3 +50,15 @@ def test_the_package_alone_loads_nothing_else():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+PACKAGES = ("scheduling", "simulation", "testing", "drivers", "runtimes", "stores")
+
+
+@pytest.mark.parametrize("name", [*minorch.__all__, *PACKAGES])
+def test_help_has_something_to_say(name):
+    thing = importlib.import_module(f"minorch.{name}") if name in PACKAGES else getattr(minorch, name)
+    assert len(pydoc.render_doc(thing)) > 100
+    if isinstance(thing, type) and not issubclass(thing, BaseException):
+        with contextlib.suppress(ValueError):  # an enumeration has none
+            inspect.signature(thing)

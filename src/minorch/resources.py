@@ -11,6 +11,7 @@ import keyword
 import math
 import re
 from collections.abc import Iterator, Mapping
+from numbers import Integral, Real
 from typing import Final
 
 from minorch.errors import SpecError, brief, did_you_mean
@@ -83,6 +84,8 @@ def parse_cpu(value: int | float | str, path: str = "$") -> int:
 
 
 def _number(value: object, what: str, path: str) -> int | float:
+    if not isinstance(value, int | float) and isinstance(value, Real):  # one of numpy's
+        value = int(value) if isinstance(value, Integral) else float(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise SpecError(f"{brief(value)} is not {what}", path)
     if isinstance(value, float) and not math.isfinite(value):

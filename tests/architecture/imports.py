@@ -47,6 +47,9 @@ IO_MODULES = frozenset(
 TYPES_ONLY = frozenset({"random"})
 """May be imported under ``if TYPE_CHECKING``: the core takes a ``random.Random`` as an argument."""
 
+READ_AT_RUN_TIME = {"scheduling.view": frozenset({"random.Random"})}
+"""The same where ``help()`` needs it: a signature of msgspec's has every annotation evaluated."""
+
 MAY_DO_IO = ("progress", "runtimes", "stores", *LAYERS[-1])
 
 
@@ -174,7 +177,8 @@ def io_faults(module: str, imports: list[Import]) -> list[str]:
     faults = []
     for found in imports:
         top = found.name.split(".")[0]
-        if top in IO_MODULES and not (found.for_types and top in TYPES_ONLY):
+        typing = (found.for_types and top in TYPES_ONLY) or found.name in READ_AT_RUN_TIME.get(module, ())
+        if top in IO_MODULES and not typing:
             faults.append(
                 f"minorch.{module}:{found.line} imports {top}: the core is given time, chance and I/O"
             )

@@ -6,11 +6,13 @@ import queue
 
 import pytest
 
-from minorch.contracts import Launch, Owner
+from minorch.contracts import Launch, Owner, RunStatus
 from minorch.drivers import RuntimeHands
+from minorch.drivers.hands import read_status
 from minorch.errors import EngineUnavailable
 from minorch.ids import RunKey
 from minorch.model import Task
+from minorch.states import Reason
 from minorch.worker import Cancel, Fact, Remove, Removed, Seen, Start, Unreachable
 from tests.cluster.fakes import FakeRuntime
 
@@ -60,3 +62,25 @@ def test_what_is_to_be_removed_while_it_starts_is_refused_before_what_came_of_th
         runtime.let_go.set()
         hands.close()
     assert runtime.runs == {}
+
+
+@pytest.mark.parametrize("reason", ["exited", Reason.EXITED])
+def test_a_reason_in_plain_text_is_the_same(reason: str):
+    status = RunStatus(key=KEY, phase="exited", exit_code=0, reason=reason)  # type: ignore[arg-type]
+    assert type(read_status(status).reason) is Reason
+    assert read_status(RunStatus(key=KEY, phase="created")).reason is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (None, "expected a RunStatus, got NoneType"),
+        (RunStatus(key=KEY, phase="exited", exit_code="0"), "expected an int or None for exit_code, got str"),  # type: ignore[arg-type]
+        (RunStatus(key=KEY, phase="exited", exit_code=True), "got bool"),
+        (RunStatus(key=KEY, phase="exited", reason="died"), "'died' is no Reason"),  # type: ignore[arg-type]
+        (RunStatus(key=KEY, phase="exited", reason=7), "7 is no Reason"),  # type: ignore[arg-type]
+    ],
+)
+def test_what_is_no_status_is_named(answer: object, words: str):
+    with pytest.raises(TypeError, match=words):
+        read_status(answer)

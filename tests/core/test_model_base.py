@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import pytest
 
 from minorch.errors import SpecError
@@ -114,3 +116,8 @@ def test_text_has_a_length_and_no_nul(value: object, words: str):
     with pytest.raises(SpecError, match=words):
         base.require_text(value, "$.x", most=5)
     base.require_text("é", "$.x", most=5)
+
+
+def test_a_number_that_is_none_of_pythons_says_what_to_write():
+    with pytest.raises(SpecError, match=r"a whole number, got Fraction\(1, 2\); write int\(\.\.\.\)"):
+        Task("t", command=["x"], completions=Fraction(1, 2))  # type: ignore[arg-type]

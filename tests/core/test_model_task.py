@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import pickle
 
 import pytest
@@ -231,8 +232,43 @@ def test_it_keeps_no_hold_of_what_it_was_made_from():
     assert (task.env, task.command, task.ports) == ({"A": "1"}, ("true",), (Port(80),))
 
 
-def test_two_tasks_share_no_mapping():
-    assert Task("a", image="x").env is not Task("b", image="x").env
+MAPPINGS = ("env", "secrets", "labels", "preferences")
+
+
+@pytest.mark.parametrize("field", MAPPINGS)
+@pytest.mark.parametrize("filled", [False, True])
+def test_its_mappings_cannot_be_changed(field: str, filled: bool):
+    values = {"env": "1", "secrets": Secret("s3cret"), "labels": "1", "preferences": 1}
+    key = "node.name == a" if field == "preferences" else "A"
+    given = {key: values[field]} if filled else {}
+    task = Task("a", image="x", **{field: given})
+    mapping = getattr(task, field)
+    for change in (
+        lambda: mapping.__setitem__("B", "2"),
+        lambda: mapping.__delitem__(key),
+        lambda: mapping.update({"B": "2"}),
+        lambda: mapping.pop(key),
+        lambda: mapping.popitem(),
+        lambda: mapping.setdefault("B", "2"),
+        lambda: mapping.clear(),
+        lambda: mapping.__ior__({"B": "2"}),
+    ):
+        with pytest.raises(TypeError, match="does not change"):
+            change()
+    assert mapping == given
+    for again in (copy.copy(task), copy.deepcopy(task), pickle.loads(pickle.dumps(task))):
+        assert again == task
+        with pytest.raises(TypeError):
+            getattr(again, field)["B"] = "2"
+    if not filled:
+        assert task.to_dict() == {"name": "a", "image": "x"}
+
+
+def test_what_is_read_has_frozen_mappings_too():
+    read = Task.from_dict({"name": "a", "image": "x", "env": {"A": "1"}, "labels": {}})
+    for mapping in (read.env, read.labels):
+        with pytest.raises(TypeError):
+            mapping["B"] = "2"  # type: ignore[index]
 
 
 def test_it_cannot_be_changed():

@@ -313,3 +313,10 @@ def test_a_name_that_is_no_identifier_is_shown_so_that_python_reads_it():
     amount = Resources(cpu=1, **{"nvidia.com/gpu": 2, "pass": 1})
     assert repr(amount) == "Resources(cpu=1, **{'nvidia.com/gpu': 2}, **{'pass': 1})"
     assert eval(repr(amount)) == amount
+
+
+def test_numbers_of_numpy_are_amounts():
+    numpy = pytest.importorskip("numpy")
+    found = Resources(cpu=numpy.int64(2), memory=numpy.int32(1024), gpu=numpy.float32(0.5))
+    assert found == Resources(cpu=2, memory=1024, gpu=0.5)
+    assert {type(one) for one in (found.cpu_millis, found.memory, *found.custom_millis.values())} == {int}

@@ -5,11 +5,23 @@ from __future__ import annotations
 import logging
 import types
 from collections.abc import Callable, Iterator
+from random import Random
 
 import pytest
 
+from minorch.drivers.clock import new_id
 from minorch.errors import PluginError, UnknownPlugin, UsageError
-from minorch.plugins import FilterPlugin, Registry, RuntimePlugin, SchedulerPlugin, StorePlugin, hookimpl
+from minorch.manager import Manager
+from minorch.plugins import (
+    FilterPlugin,
+    Registry,
+    RuntimePlugin,
+    SchedulerPlugin,
+    StorePlugin,
+    choose_filters,
+    choose_scheduler,
+    hookimpl,
+)
 from minorch.plugins.listing import PluginInfo, PluginList
 from minorch.scheduling import FunctionScheduler, NodeView, Scheduler, TaskView
 from minorch.state.events import Event
@@ -705,3 +717,79 @@ def test_a_factory_without_a_docstring_has_no_summary():
     registry = Registry()
     registry.add_scheduler("mine", lambda: Other())
     assert registry.describe()[0].summary == ""
+
+
+# -- mistakes of a first plugin ------------------------------------------------------------------------------
+
+
+def by_tasks(task: TaskView, node: NodeView) -> float:
+    return node.tasks
+
+
+def test_a_decorator_without_its_name_says_what_to_write():
+    registry = Registry()
+    for decorate, kind in ((registry.scheduler, "scheduler"), (registry.filter, "filter")):
+        with pytest.raises(UsageError) as told:
+            decorate(by_tasks)  # type: ignore[operator]
+        assert f'write @registry.{kind}("by-tasks")' in str(told.value)
+
+
+@pytest.mark.parametrize("function", [lambda: 0.0, lambda task: 0.0, lambda task, node, more: 0.0])
+def test_a_function_that_does_not_take_a_task_and_a_node_is_refused_when_it_is_given(function):
+    registry = Registry()
+    for give in (
+        lambda: registry.scheduler("mine")(function),
+        lambda: registry.filter("mine")(function),
+        lambda: choose_scheduler(function, registry),
+        lambda: choose_filters([function], registry),
+    ):
+        with pytest.raises(UsageError, match=r"two arguments, \(task, node\)"):
+            give()
+    registry.add_scheduler("mine", lambda: function)
+    registry.add_filter("mine", lambda: function)
+    for make in (registry.make_scheduler, registry.make_filter):
+        with pytest.raises(UsageError, match=r'"mine" is called with two arguments'):
+            make("mine")
+    assert len(registry.describe()) == 2
+
+
+def test_a_function_whose_signature_nobody_knows_is_taken():
+    assert choose_scheduler(max, Registry()).name == "max"  # type: ignore[attr-defined]
+    Registry().add_scheduler("of-c", max)  # type: ignore[arg-type]
+
+
+def test_a_cost_function_is_no_factory_of_one():
+    registry = Registry()
+    for add in (registry.add_scheduler, registry.add_filter):
+        with pytest.raises(UsageError, match="write lambda: by_tasks, or decorate it"):
+            add("mine", by_tasks)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("depends_on", "jobs", 'did you mean "job"'),
+        ("depends_on", "any", "write one of node, job, anything|did you mean"),
+        ("depends_on", None, "write one of"),
+        ("sample", 0, "number of nodes from 1 on"),
+        ("sample", "log", "number of nodes from 1 on"),
+        ("sample", True, "number of nodes from 1 on"),
+        ("generation", "1", "no whole number"),
+    ],
+)
+def test_what_a_class_says_of_itself_is_checked_where_it_is_given(field: str, value: object, words: str):
+    made = type("Made", (Scheduler,), {field: value})
+    registry = Registry()
+    registry.add_scheduler("made", made)
+    for give in (
+        lambda: choose_scheduler(made(), registry),
+        lambda: registry.make_scheduler("made"),
+        lambda: Manager(scheduler=made(), ids=new_id, random=Random(1), now=0.0),
+    ):
+        with pytest.raises(UsageError, match=words):
+            give()
+
+
+def test_what_a_class_may_say_of_itself_is_taken():
+    made = type("Made", (Scheduler,), {"depends_on": "job", "sample": "log2", "generation": 3})()
+    assert choose_scheduler(made, Registry()) is made

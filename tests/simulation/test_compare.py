@@ -702,3 +702,9 @@ def test_other_processes_are_not_begun_without_loky(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(other_processes, "loky_is_installed", lambda: False)
     with pytest.raises(UsageError, match=r"minorch\[compare\]"):
         other_processes.packed(print)
+
+
+@pytest.mark.parametrize("better", ["low", "higher ", True])
+def test_a_measure_says_at_once_that_what_is_better_is_no_word_of_its_own(better: object):
+    with pytest.raises(mo.UsageError, match='write "lower", "higher" or None'):
+        Measure(name="makespan_s", better=better)  # type: ignore[arg-type]

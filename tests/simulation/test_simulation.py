@@ -7,6 +7,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 from math import inf
 
 import pytest
@@ -24,6 +25,7 @@ from minorch.simulation import (
     Model,
     Simulation,
     check,
+    compare,
 )
 from minorch.testing import builders
 
@@ -478,3 +480,53 @@ def test_another_seed_gives_another_result():
         for seed in (1, 2)
     )
     assert rows(first) != rows(second)
+
+
+def test_nodes_may_be_given_one_by_one():
+    work = [Arrival(0.0, task(), 1.0)]
+    listed = Simulation(nodes=nodes(2), workload=work).run()
+    drawn = Simulation(nodes=(node for node in nodes(2)), workload=work)  # type: ignore[arg-type]
+    result = drawn.run()
+    assert result.digest() == listed.digest()
+    assert result.summary().outcomes.completed == 1
+
+
+def test_numbers_and_columns_of_numpy_are_numbers():
+    numpy = pytest.importorskip("numpy")
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"at": [0, 2], "cpu": [1, 2], "length": [3.0, 4.0]})
+    rows = [
+        (row["at"], task(f"t{at}", resources=mo.Resources(cpu=row["cpu"])), row["length"])
+        for at, row in frame.astype(object).iterrows()
+    ]
+    rows += [
+        Arrival(
+            numpy.int64(9), task(completions=2), numpy.array([3.0, 4.0]), None, {"t": numpy.array([0, 1])}
+        ),
+        Arrival(numpy.float32(9.5), task("u"), {"u": pandas.Series([5.0])}, None, numpy.int64(0)),
+    ]
+    result = Simulation(nodes=nodes(2), workload=rows, seed=numpy.int64(3)).run()
+    outcomes = result.summary().outcomes
+    assert (outcomes.completed, outcomes.failed) == (4, 1)
+    assert result.seed == 3
+
+    def drawn(one: mo.TaskView, node: mo.NodeView) -> float:
+        return numpy.float32(node.tasks)  # type: ignore[no-any-return]
+
+    compared = compare([drawn, "spread"], workload=rows, nodes=nodes(2), seeds=numpy.arange(2), processes=1)
+    assert compared.seeds == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"duration_s": "3"}, "no duration in seconds, nor a list"),
+        ({"duration_s": timedelta(seconds=3)}, "no duration in seconds, nor a list"),
+        ({"duration_s": {"t": None}}, "no duration in seconds, nor a list"),
+        ({"usage": 1}, r"write Resources\(\.\.\.\), or a mapping"),
+        ({"at_s": timedelta(seconds=3)}, "seconds after the beginning"),
+    ],
+)
+def test_an_arrival_says_what_it_cannot_be(fields: dict[str, object], words: str):
+    with pytest.raises(mo.UsageError, match=words):
+        Arrival(**{"at_s": 0.0, "work": task(), **fields})  # type: ignore[arg-type]

@@ -127,7 +127,7 @@ class RuntimeHands:
                 if key in self._cancelled:
                     return Cancelled(key=key)
             preparing = False
-            return Seen(status=_checked(self.runtime.start(launch), RunStatus))
+            return Seen(status=read_status(self.runtime.start(launch)))
         except StartFailed as error:
             return Refused(
                 key=key, reason=_reason(error.reason), message=str(error), exit_code=error.exit_code
@@ -176,7 +176,7 @@ class RuntimeHands:
 
     def _list(self, action: ListRuns, owner: Owner) -> Fact:
         try:
-            runs = tuple(_checked(status, RunStatus) for status in self.runtime.list_runs(owner))
+            runs = tuple(read_status(status) for status in self.runtime.list_runs(owner))
             return Listed(asked=action.asked, statuses=runs)
         except MinorchError as error:
             return Unreachable(message=str(error))
@@ -217,7 +217,25 @@ def _reason(text: str) -> Reason:
     return Reason(text) if text in set(Reason) else Reason.START_FAILED
 
 
-def _checked(answer: _T, kind: type[_T]) -> _T:
+def read_status(answer: object) -> RunStatus:
+    """What a runtime says of a run, if it says it as the contract has it; a reason may be plain text.
+
+    Raises:
+        TypeError: it is no status, or says what no status can.
+    """
+    status = _checked(answer, RunStatus)
+    code: object = status.exit_code
+    if code is not None and type(code) is not int:
+        raise TypeError(f"expected an int or None for exit_code, got {type(code).__name__}")
+    reason: object = status.reason
+    if reason is None or type(reason) is Reason:
+        return status
+    if not isinstance(reason, str) or reason not in set(Reason):
+        raise TypeError(f"{reason!r:.60} is no Reason")
+    return msgspec.structs.replace(status, reason=Reason(reason))
+
+
+def _checked(answer: object, kind: type[_T]) -> _T:
     """What a runtime answered, if it is of the kind that the contract says; a runtime may be anybody's."""
     if not isinstance(answer, kind):
         raise TypeError(f"expected a {kind.__name__}, got {type(answer).__name__}")

@@ -183,7 +183,12 @@ class ManagerDriver:
         """Hand the manager a message, from any thread.
 
         If more arrive than can be taken, only the latest of each worker is: it is as if the others were lost.
+        What is no report is dropped: anybody may send a worker's line anything.
         """
+        given: object = report
+        if not isinstance(given, Report):
+            _log.warning("a manager was sent a %s, which is no report; dropped", type(report).__name__)
+            return
         with self._post:
             waiting = self._reports.get(report.worker)
             if waiting is None:

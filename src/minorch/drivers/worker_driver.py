@@ -9,9 +9,9 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
-from minorch.contracts import RunStatus, Watch
+from minorch.contracts import Watch
 from minorch.drivers.clock import SteadyClock, new_id
-from minorch.drivers.hands import RuntimeHands
+from minorch.drivers.hands import RuntimeHands, read_status
 from minorch.errors import MessageError, MinorchError, UsageError
 from minorch.messages import Assign, Report
 from minorch.model import Node
@@ -85,7 +85,14 @@ class WorkerDriver:
         self._spoke.wait(_FIRST_REPORT_S)
 
     def receive(self, assign: Assign) -> None:
-        """Hand the worker a message, from any thread. It is lost if far too many wait already."""
+        """Hand the worker a message, from any thread. It is lost if far too many wait already.
+
+        What is no order is dropped: anybody may send a manager's line anything.
+        """
+        given: object = assign
+        if not isinstance(given, Assign):
+            _log.warning("a worker was sent a %s, which is no order; dropped", type(assign).__name__)
+            return
         if self._is_full():
             return
         with self._door:
@@ -204,7 +211,9 @@ class WorkerDriver:
             self._overrun = True
         elif status is None:
             self._inbox.put(Missed())
-        elif isinstance(status, RunStatus):
-            self._inbox.put(Seen(status=status))
         else:
-            _log.warning("runtime %s told of %.80r, which is no RunStatus", self._hands.runtime.name, status)
+            try:
+                self._inbox.put(Seen(status=read_status(status)))
+            except TypeError as error:
+                name = self._hands.runtime.name
+                _log.warning("runtime %s told of %.80r, which is no RunStatus: %s", name, status, error)

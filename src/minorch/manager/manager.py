@@ -27,6 +27,7 @@ from minorch.manager.timing import Stopwatch
 from minorch.messages import Assign, Assignment, Report, encoded_size
 from minorch.model import Job, Task
 from minorch.scheduling import CustomFilter, Explanation, Filters, JobPlan, Rebalance, Scheduler
+from minorch.scheduling.scheduler import check_strategy
 from minorch.state.events import Event
 from minorch.state.pictures import JobInfo, NodeInfo, TaskInfo, job_info, node_info, task_info
 from minorch.state.records import MetaRecord, TaskRecord
@@ -111,6 +112,7 @@ class Manager:
         self._now = now
         self._durable = durable
         self._desk = Desk(state, config)
+        check_strategy(scheduler)
         self._planner = Planner(scheduler, random, Filters(filters), stopwatch)
         self._answers = Answers(self._planner)
         lifecycle.resume(self._desk, now)

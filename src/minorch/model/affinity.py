@@ -7,7 +7,7 @@ from typing import Final
 
 from minorch.errors import SpecError
 from minorch.ids import check_name
-from minorch.model.base import Model, require_flag, require_number, require_text, set_field
+from minorch.model.base import NOTHING, Model, require_flag, require_number, require_text, set_field
 from minorch.model.labels import NODE_PREFIX, RESERVED, check_labels
 
 __all__ = ["MOST_WEIGHT", "Affinity", "SpreadOver", "check_affinity", "check_spread"]
@@ -31,7 +31,7 @@ class Affinity(Model, frozen=True, kw_only=True):
     """The tasks of the jobs of this name."""
     task: str | None = None
     """The instances of this task of its own job."""
-    labels: Mapping[str, str] = {}
+    labels: Mapping[str, str] = NOTHING
     """The tasks, of any job, that carry all of these labels."""
     topology: str = "node"
     """What counts as one place: ``"node"``, or the key of a node label, whose nodes of one value are one

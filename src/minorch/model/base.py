@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 import types
 import typing
-from collections.abc import Mapping, Sequence
-from typing import Final, Self, TypeVar, get_args, get_origin
+from collections.abc import Callable, Mapping, Sequence
+from numbers import Real
+from typing import Final, Never, NoReturn, Self, TypeVar, get_args, get_origin
 
 import msgspec
 
@@ -20,6 +21,8 @@ from minorch.resources import Resources
 
 __all__ = [
     "MOST_TEXT",
+    "NOTHING",
+    "FrozenDict",
     "Model",
     "as_mapping",
     "as_models",
@@ -178,7 +181,8 @@ def require_number(
     kinds = (int,) if whole else (int, float)
     if isinstance(value, bool) or not isinstance(value, kinds):
         word = "a whole number" if whole else "a number"
-        raise SpecError(f"expected {word}, got {brief(value)}", path)
+        hint = f"; write {'int' if whole else 'float'}(...)" if isinstance(value, Real) else ""
+        raise SpecError(f"expected {word}, got {brief(value)}{hint}", path)
     if not least <= value <= most:
         raise SpecError(f"{brief(value)} is not from {least:,.10g} to {most:,.10g}", path)
 
@@ -218,8 +222,31 @@ def _as_text(value: object) -> str:
     return f'; write "{value}"' if isinstance(value, (int, float)) and not isinstance(value, bool) else ""
 
 
-def as_mapping(value: object, path: str, *, kind: type[_M], most: int) -> dict[str, _M]:
-    """Return a copy of a mapping from text to *kind*, with at most *most* entries.
+class FrozenDict(dict[str, _M]):
+    """A dict that nobody changes: a description is shared by all who read it, and was checked once."""
+
+    __slots__ = ()
+
+    def _refuse(self, *_: object, **__: object) -> NoReturn:
+        raise TypeError("a description does not change; make another one, such as {**task.env, name: value}")
+
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse
+
+    def __reduce__(self) -> tuple[Callable[[dict[str, _M]], Mapping[str, _M]], tuple[dict[str, _M]]]:
+        return (_frozen, (dict(self),))
+
+
+def _frozen(value: dict[str, _M]) -> Mapping[str, _M]:
+    return FrozenDict(value) if value else NOTHING
+
+
+NOTHING: Final[FrozenDict[Never]] = FrozenDict()
+"""The only empty one: msgspec leaves out of what it writes a value that is its field's default itself."""
+
+
+def as_mapping(value: object, path: str, *, kind: type[_M], most: int) -> Mapping[str, _M]:
+    """Return a copy of a mapping from text to *kind*, with at most *most* entries, that does not change.
 
     Raises:
         SpecError: it is something else.
@@ -238,7 +265,7 @@ def as_mapping(value: object, path: str, *, kind: type[_M], most: int) -> dict[s
             )
         if isinstance(item, str):
             _require_clean(item, f"{path}.{name[:70]}")
-    return dict(value)
+    return FrozenDict(value) if value else NOTHING
 
 
 def as_models(value: object, path: str, *, kind: type[_M], most: int) -> tuple[_M, ...]:

@@ -8,7 +8,7 @@ from typing import Final, Literal, NamedTuple, get_args
 
 from minorch.errors import SpecError, did_you_mean
 from minorch.ids import check_name, instance_name
-from minorch.model.base import as_models, one_of, require_flag, require_number, set_field
+from minorch.model.base import NOTHING, as_models, one_of, require_flag, require_number, set_field
 from minorch.model.labels import check_labels
 from minorch.model.policy import RestartPolicy
 from minorch.model.task import Named, Task
@@ -60,7 +60,7 @@ class Job(_JobTasks, frozen=True, kw_only=True):
     """How long after its submission the job fails, whatever still runs."""
     on_failure: OnFailure = "continue"
     """When a task fails for good: run what does not depend on it, or stop the others."""
-    labels: Mapping[str, str] = {}
+    labels: Mapping[str, str] = NOTHING
     wait_for_nodes: bool = False
     """Accept tasks that no present node could hold even when empty, and wait for one that can."""
     priority: int = 0

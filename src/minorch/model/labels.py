@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from minorch.errors import SpecError
@@ -20,7 +21,7 @@ LONGEST_TAINT: Final = 256
 _MOST_LABELS: Final = 64
 
 
-def check_labels(labels: object, path: str, *, reserved: tuple[str, ...] = (RESERVED,)) -> dict[str, str]:
+def check_labels(labels: object, path: str, *, reserved: tuple[str, ...] = (RESERVED,)) -> Mapping[str, str]:
     """Return a copy of user labels: at most 64, of at most 4 KiB, none beginning as *reserved* says.
 
     Raises:

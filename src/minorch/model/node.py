@@ -7,7 +7,7 @@ from typing import Final
 
 from minorch.errors import SpecError
 from minorch.ids import check_name
-from minorch.model.base import Model, as_words, require_number, require_text, set_field
+from minorch.model.base import NOTHING, Model, as_words, require_number, require_text, set_field
 from minorch.model.labels import LONGEST_TAINT, NODE_PREFIX, RESERVED, check_labels
 from minorch.model.task import Named
 from minorch.resources import Resources
@@ -28,7 +28,7 @@ class Node(Named, frozen=True, kw_only=True):
     """What tasks may reserve in all."""
     runtime: str = "docker"
     """The name of the runtime its worker uses."""
-    labels: Mapping[str, str] = {}
+    labels: Mapping[str, str] = NOTHING
     """What tasks may ask for in their constraints; none begins with ``node.``."""
     taints: Sequence[str] = ()
     """Only tasks that tolerate every one of them are placed here."""

@@ -11,6 +11,7 @@ from minorch.ids import check_name
 from minorch.model.affinity import MOST_WEIGHT, Affinity, SpreadOver, check_affinity, check_spread
 from minorch.model.base import (
     MOST_TEXT,
+    NOTHING,
     Model,
     as_mapping,
     as_models,
@@ -90,8 +91,8 @@ class Task(Named, frozen=True, kw_only=True):
     command: Sequence[str] = ()
     entrypoint: Sequence[str] | None = None
     """Replaces the image's entry point; an empty list clears it."""
-    env: Mapping[str, str] = {}
-    secrets: Mapping[str, Secret] = {}
+    env: Mapping[str, str] = NOTHING
+    secrets: Mapping[str, Secret] = NOTHING
     """Environment variables whose values are never shown."""
     user: str | None = None
     workdir: str | None = None
@@ -103,14 +104,14 @@ class Task(Named, frozen=True, kw_only=True):
     mounts: Sequence[Mount] = ()
     networks: Sequence[str] = ()
     """Engine networks to join; ``["none"]`` for no network; empty: the engine's default."""
-    labels: Mapping[str, str] = {}
+    labels: Mapping[str, str] = NOTHING
     restart: RestartPolicy | None = None
     """None: never for a batch, always for a service."""
     health: HealthCheck | None = None
     constraints: Sequence[str] = ()
     """What its node must say of itself, such as ``"disk == ssd"``, ``"cores >= 16"`` or ``"zone in a, b"``.
     All must hold. See :class:`~minorch.model.Constraint`."""
-    preferences: Mapping[str, int] = {}
+    preferences: Mapping[str, int] = NOTHING
     """Constraints that need not hold, each with its weight from 1 to 1000: nodes that satisfy them are
     preferred."""
     affinity: Sequence[Affinity] = ()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from minorch.errors import UsageError
+from minorch.errors import UsageError, brief
+from minorch.plugins.inspection import check_takes_task_and_node
 from minorch.plugins.registry import Registry
 from minorch.scheduling import CostFunction, CustomFilter, FunctionScheduler, Scheduler
+from minorch.scheduling.scheduler import check_strategy
 
 __all__ = ["choose_filters", "choose_scheduler"]
 
@@ -21,10 +23,12 @@ def choose_scheduler(wanted: str | Scheduler | CostFunction, registry: Registry)
     if isinstance(wanted, str):
         return registry.make_scheduler(wanted)
     if isinstance(wanted, Scheduler):
+        check_strategy(wanted)
         return wanted
     if isinstance(wanted, type):
         raise UsageError(f"scheduler= takes an object; write {wanted.__name__}() instead of the class itself")
     if callable(wanted):
+        check_takes_task_and_node(f"scheduler={brief(wanted, 60)}", wanted)
         return FunctionScheduler(wanted)
     raise UsageError(
         f"scheduler= takes a name, a Scheduler or a function cost(task, node), not a {type(wanted).__name__}"
@@ -49,6 +53,7 @@ def choose_filters(wanted: Sequence[str | CustomFilter], registry: Registry) -> 
             name = getattr(one, "__name__", type(one).__name__)
         if isinstance(made, str | type) or not callable(made):
             raise UsageError(f"filters= takes names or functions filter(task, node), not {one!r:.60}")
+        check_takes_task_and_node(f"filter {name}", made)
         if name in chosen:
             raise UsageError(f"filters= has two that are called {name}; give one of them another __name__")
         chosen[name] = made

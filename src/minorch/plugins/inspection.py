@@ -170,6 +170,42 @@ def check_options(what: str, factory: Callable[..., object], options: Mapping[st
         raise UsageError(f"{what} {error}{hint} Its options: {listed(taken)}") from None
 
 
+def check_takes_task_and_node(what: str, function: Callable[..., object]) -> None:
+    """Refuse a function that cannot be called with a task and a node.
+
+    Raises:
+        UsageError: it takes something else.
+    """
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return  # it is written in C and does not tell
+    try:
+        signature.bind(None, None)
+    except TypeError as error:
+        raise UsageError(f"{what} is called with two arguments, (task, node): {error}") from None
+
+
+def refuse_function_itself(kind: str, name: str, factory: Callable[..., object]) -> None:
+    """Refuse a function of a task and a node where one that makes such a function is to be given.
+
+    Raises:
+        UsageError: it is the function itself.
+    """
+    if isinstance(factory, type):
+        return
+    try:
+        parameters = inspect.signature(factory).parameters.values()
+    except (TypeError, ValueError):
+        return
+    needed = [parameter.name for parameter in parameters if parameter.default is parameter.empty]
+    if needed == ["task", "node"]:
+        raise UsageError(
+            f'add_{kind}("{name}", ...) takes what makes one, called without arguments: write lambda: '
+            f'{getattr(factory, "__name__", "function")}, or decorate it with @registry.{kind}("{name}")'
+        )
+
+
 def lacking(protocol: type, made: object) -> str:
     """Name the protocol that an object does not follow, and what it lacks of it."""
     missing = sorted(name for name in get_protocol_members(protocol) if not hasattr(made, name))

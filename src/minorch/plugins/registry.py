@@ -25,6 +25,7 @@ from minorch.plugins.inspection import (
     Provider,
     Record,
     check_options,
+    check_takes_task_and_node,
     first_line,
     in_words,
     lacking,
@@ -33,6 +34,7 @@ from minorch.plugins.inspection import (
     module_of,
     name_of,
     new_manager,
+    refuse_function_itself,
     summary_of,
 )
 from minorch.plugins.installed import InstalledPlugin, installed_plugins
@@ -47,7 +49,7 @@ from minorch.plugins.single import (
     scheduler_of,
 )
 from minorch.scheduling.filters import CustomFilter
-from minorch.scheduling.scheduler import CostFunction, FunctionScheduler, Scheduler
+from minorch.scheduling.scheduler import CostFunction, FunctionScheduler, Scheduler, check_strategy
 from minorch.scheduling.view import NodeView, TaskView
 from minorch.state.events import Event
 
@@ -153,14 +155,16 @@ class Registry:
 
         Raises:
             PluginError: the name or the factory is not well formed.
-            UsageError: the name is taken.
+            UsageError: the name is taken, or it is the cost function itself.
         """
+        refuse_function_itself("scheduler", name, factory)
         self._add(OneScheduler(SchedulerPlugin(name, factory, summary)), replace)
 
     def add_filter(
         self, name: str, factory: Callable[..., CustomFilter], *, summary: str = "", replace: bool = False
     ) -> None:
         """Register one filter: a factory that returns a function; as :meth:`add_scheduler`."""
+        refuse_function_itself("filter", name, factory)
         self._add(OneFilter(FilterPlugin(name, factory, summary)), replace)
 
     def add_runtime(
@@ -192,6 +196,8 @@ class Registry:
             replace: take the place of what had this name.
         """
 
+        _refuse_bare("scheduler", name)
+
         def decorate(strategy: _Strategy) -> _Strategy:
             made = strategy if isinstance(strategy, type) else scheduler_of(strategy)
             self.add_scheduler(name, made, summary=summary, replace=replace)
@@ -210,6 +216,8 @@ class Registry:
             summary: what it keeps off, in one line; by default the first line of its docstring.
             replace: take the place of what had this name.
         """
+
+        _refuse_bare("filter", name)
 
         def decorate(objects: _Filter) -> _Filter:
             made = objects if isinstance(objects, type) else filter_of(objects)
@@ -318,8 +326,10 @@ class Registry:
         """
         made = self._make("scheduler", name, options)
         if isinstance(made, Scheduler):
+            check_strategy(made)
             return made
         if callable(made) and not isinstance(made, type):
+            check_takes_task_and_node(f'scheduler "{name}"', made)
             return FunctionScheduler(made)
         raise self._wrong("scheduler", name, made, "a minorch.Scheduler or a function cost(task, node)")
 
@@ -327,6 +337,7 @@ class Registry:
         """Return a new filter; as :meth:`make_scheduler`."""
         made = self._make("filter", name, options)
         if callable(made) and not isinstance(made, type):
+            check_takes_task_and_node(f'filter "{name}"', made)
             return cast("CustomFilter", made)
         raise self._wrong("filter", name, made, "a function filter(task, node)")
 
@@ -469,6 +480,13 @@ class Registry:
 
     def _repr_html_(self) -> str:
         return self.describe()._repr_html_()
+
+
+def _refuse_bare(kind: str, name: object) -> None:
+    """Without parentheses the decorated function is the name, and would be lost."""
+    if not isinstance(name, str):
+        suggested = getattr(name, "__name__", "name").replace("_", "-")
+        raise UsageError(f'@registry.{kind} takes a name: write @registry.{kind}("{suggested}")')
 
 
 def _info(kind: PluginKind, name: str, summary: str, provider: Provider) -> PluginInfo:

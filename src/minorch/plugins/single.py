@@ -13,6 +13,7 @@ from minorch.plugins.hookspecs import (
     StorePlugin,
     hookimpl,
 )
+from minorch.plugins.inspection import check_takes_task_and_node
 from minorch.scheduling.filters import CustomFilter
 from minorch.scheduling.scheduler import CostFunction, FunctionScheduler, Scheduler
 
@@ -92,7 +93,12 @@ class OneStore:
 
 
 def scheduler_of(function: CostFunction) -> Callable[[], Scheduler]:
-    """A factory of strategies that ask *function* for costs."""
+    """A factory of strategies that ask *function* for costs.
+
+    Raises:
+        UsageError: it does not take a task and a node.
+    """
+    check_takes_task_and_node("a cost function", function)
 
     def make() -> Scheduler:
         return FunctionScheduler(function)
@@ -101,7 +107,12 @@ def scheduler_of(function: CostFunction) -> Callable[[], Scheduler]:
 
 
 def filter_of(function: CustomFilter) -> Callable[[], CustomFilter]:
-    """A factory that gives *function* itself."""
+    """A factory that gives *function* itself.
+
+    Raises:
+        UsageError: it does not take a task and a node.
+    """
+    check_takes_task_and_node("a filter", function)
 
     def make() -> CustomFilter:
         return function

@@ -10,14 +10,24 @@ import contextlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from math import isfinite
-from typing import Literal
+from numbers import Real
+from typing import Literal, get_args
 
-from minorch.errors import PluginError, UsageError
+from minorch.errors import PluginError, UsageError, did_you_mean
 from minorch.scheduling.view import ClusterView, NodeView, TaskView
 
-__all__ = ["CostFunction", "FunctionScheduler", "NodeFault", "Scheduler", "checked", "cost_of"]
+__all__ = [
+    "CostFunction",
+    "FunctionScheduler",
+    "NodeFault",
+    "Scheduler",
+    "check_strategy",
+    "checked",
+    "cost_of",
+]
 
 Sample = int | Literal["log2"] | None
+DependsOn = Literal["node", "job", "anything"]
 CostFunction = Callable[[TaskView, NodeView], float]
 
 
@@ -34,7 +44,7 @@ class Scheduler:
     randomness only from the :class:`~minorch.scheduling.view.ClusterView` given to :meth:`begin`.
     """
 
-    depends_on: Literal["node", "job", "anything"] = "anything"
+    depends_on: DependsOn = "anything"
     """What the cost of a node depends on.
 
     ``node``: the shape of the task and that node's own state.  ``job``: how many tasks of the same job are
@@ -65,11 +75,8 @@ class Scheduler:
         Raises:
             UsageError: *sample* is neither a number from 1 on nor ``"log2"``.
         """
-        wanted: object = sample
-        if wanted is not None:
-            count = isinstance(wanted, int) and not isinstance(wanted, bool) and wanted > 0
-            if not count and wanted != "log2":
-                raise UsageError(f'sample={sample!r:.40} is neither a number of nodes from 1 on nor "log2"')
+        if sample is not None:
+            _check_sample(sample)
             self.sample = sample
 
     def begin(self, cluster: ClusterView) -> None:
@@ -107,6 +114,31 @@ class Scheduler:
         return f"{type(self).__name__}()"
 
 
+def check_strategy(scheduler: Scheduler) -> None:
+    """See that a strategy says of itself only what there is; a class may say anything.
+
+    Raises:
+        UsageError: its ``depends_on``, ``sample`` or ``generation`` is none.
+    """
+    name = getattr(scheduler, "name", None) or type(scheduler).__name__
+    depends_on: object = scheduler.depends_on
+    if depends_on not in get_args(DependsOn):
+        known = [str(word) for word in get_args(DependsOn)]
+        hint = did_you_mean(str(depends_on), known) or f"; write one of {', '.join(known)}"
+        raise UsageError(f"scheduler {name}: depends_on={depends_on!r:.40} says nothing{hint}")
+    generation: object = scheduler.generation
+    if not isinstance(generation, int):
+        raise UsageError(f"scheduler {name}: generation={generation!r:.40} is no whole number")
+    if scheduler.sample is not None:
+        _check_sample(scheduler.sample, f"scheduler {name}: ")
+
+
+def _check_sample(sample: object, where: str = "") -> None:
+    count = isinstance(sample, int) and not isinstance(sample, bool) and sample > 0
+    if not count and sample != "log2":
+        raise UsageError(f'{where}sample={sample!r:.40} is neither a number of nodes from 1 on nor "log2"')
+
+
 class FunctionScheduler(Scheduler):
     """A strategy made from a plain function ``cost(task, node) -> float``."""
 
@@ -138,7 +170,7 @@ def checked(cost: object, node: NodeView) -> float:
     Raises:
         PluginError: it is not a finite number.
     """
-    if isinstance(cost, int | float) and not isinstance(cost, bool):
+    if not isinstance(cost, bool) and isinstance(cost, Real):  # numpy's are Real, too
         with contextlib.suppress(OverflowError):  # a whole number may be larger than any float
             number = float(cost)
             if math.isfinite(number):

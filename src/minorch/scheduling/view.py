@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from random import Random
 
 import msgspec
 
 from minorch.model import Constraint, Node, NodeStats, Task, parse_constraint
 from minorch.resources import Resources
 from minorch.state.shape import TaskGroup, group_of, shape_of
-
-if TYPE_CHECKING:
-    from random import Random
 
 __all__ = ["ClusterView", "NodeView", "TaskView"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from numbers import Integral
 from typing import Final, TypeVar
 
 from minorch.errors import PluginError, UsageError, brief
@@ -81,9 +82,9 @@ def whole(seed: object) -> int:
     Raises:
         UsageError: it is none.
     """
-    if isinstance(seed, bool) or not isinstance(seed, int):
+    if isinstance(seed, bool) or not isinstance(seed, Integral):  # numpy's are Integral, too
         raise UsageError(f"seed={brief(seed)} is no whole number")
-    return seed
+    return int(seed)
 
 
 def one_of(kind: type[_T], name: str, value: object) -> _T | None:

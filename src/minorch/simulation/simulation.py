@@ -119,6 +119,7 @@ class Simulation:
         manager_config: ManagerConfig | None = None,
         worker_config: WorkerConfig | None = None,
     ) -> None:
+        nodes, seed = checked_nodes(nodes), whole(seed)
         self._make_again = partial(
             Simulation,
             nodes=nodes,
@@ -137,10 +138,10 @@ class Simulation:
             worker_config=worker_config,
         )
         registry = registry if registry is not None else default_registry(installed=True)
-        self.seed = whole(seed)
+        self.seed = seed
         self._faults = one_of(Faults, "faults", faults) or Faults()
         self._scheduler_name, make_scheduler = own_strategy(scheduler, registry)
-        self._ledger = Ledger(checked_nodes(nodes))
+        self._ledger = Ledger(nodes)
         self._recorder = Recorder(self._ledger)
         self._planning = Planning()
         self._world = SimulatedWorld(

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
+from numbers import Integral
 from typing import Final, Literal
 
 from minorch.builtins import default_registry
@@ -167,9 +168,10 @@ def _checked_seeds(seeds: object) -> tuple[int, ...]:
     if not isinstance(seeds, Iterable) or isinstance(seeds, str):
         raise UsageError(f"seeds={brief(seeds)}: write a list of whole numbers, such as range(10)")
     found: dict[int, None] = {}
-    for seed in seeds:
-        if not isinstance(seed, int) or isinstance(seed, bool):
-            raise UsageError(f"seeds= takes whole numbers, not {brief(seed)}")
+    for one in seeds:
+        if isinstance(one, bool) or not isinstance(one, Integral):  # numpy's are Integral, too
+            raise UsageError(f"seeds= takes whole numbers, not {brief(one)}")
+        seed = int(one)
         if seed in found:
             raise UsageError(f"seeds= names {seed} twice: the same run again tells nothing")
         found[seed] = None

@@ -17,6 +17,9 @@ __all__ = ["DEFAULT_MEASURES", "MEASURES", "Measure", "choose_measures", "measur
 class Measure(msgspec.Struct, frozen=True, kw_only=True):
     """A figure of a simulation, and what is good of it.
 
+    Raises:
+        UsageError: *better* is neither ``"lower"``, ``"higher"`` nor None.
+
     Make your own from a function of a result:
 
     >>> nodes_used = Measure(
@@ -35,6 +38,11 @@ class Measure(msgspec.Struct, frozen=True, kw_only=True):
     """What is better; None: it is told, and no scheduler is called better for it."""
     of: Callable[[SimulationResult], float] | None = None
     """Gives it; None: it is among the figures of the summary."""
+
+    def __post_init__(self) -> None:
+        better: object = self.better
+        if better not in ("lower", "higher", None):
+            raise UsageError(f'better={brief(better)}: write "lower", "higher" or None')
 
     @property
     def heading(self) -> str:

@@ -54,18 +54,28 @@ class Arrival(msgspec.Struct, frozen=True):
     """How its tasks end, each time that they run."""
 
     def __post_init__(self) -> None:
+        for name in ("at_s", "duration_s", "exit_code"):
+            given: object = getattr(self, name)
+            if type(given) not in (int, float):
+                msgspec.structs.force_setattr(self, name, _plain(given))
         at_s: object = self.at_s
         if isinstance(at_s, bool) or not isinstance(at_s, int | float) or not 0 <= at_s <= _LATEST_S:
             raise UsageError(f"at_s={brief(at_s)}: an arrival is so many seconds after the beginning")
         if not isinstance(self.work, Job | Task):
             raise UsageError(f"a Job or a Task arrives, not {brief(self.work, 60)}")
-        named = self.duration_s.values() if isinstance(self.duration_s, Mapping) else [self.duration_s]
+        durations: object = self.duration_s
+        named: Iterable[object] = durations.values() if isinstance(durations, Mapping) else [durations]
         for one in named:
+            if isinstance(one, str) or not isinstance(one, int | float | Sequence):
+                raise UsageError(f"{brief(one)} is no duration in seconds, nor a list of such")
             for duration_s in [one] if isinstance(one, int | float) else one:
                 if isinstance(duration_s, bool) or not isinstance(duration_s, int | float):
                     raise UsageError(f"{brief(duration_s)} is no duration in seconds")
                 if not duration_s >= 0:
                     raise UsageError(f"a duration of {brief(duration_s)} s is negative, or no number")
+        usage: object = self.usage
+        if usage is not None and not isinstance(usage, Resources | Mapping):
+            raise UsageError(f"usage={brief(usage)}: write Resources(...), or a mapping of them by task")
         if type(self.exit_code) is not int:
             codes = self.exit_code.values() if isinstance(self.exit_code, Mapping) else [self.exit_code]
             for code in (code for one in codes for code in ([one] if isinstance(one, int) else one)):
@@ -126,6 +136,16 @@ class Arrival(msgspec.Struct, frozen=True):
         if isinstance(self.usage, Resources):
             return self.usage
         return self.usage.get(task.name, task.resources)
+
+
+def _plain(value: object) -> object:
+    """Numpy's numbers and arrays, and pandas' columns, as Python's own; anything else as it is."""
+    if isinstance(value, Mapping):
+        return {name: _plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return value if all(type(one) in (int, float) for one in value) else [_plain(one) for one in value]
+    to_list = getattr(value, "tolist", None)
+    return to_list() if callable(to_list) else value
 
 
 ArrivalLike: TypeAlias = (
