@@ -81,6 +81,49 @@ except KeyboardInterrupt:
     assert not psutil.pid_exists(pid)
 
 
+def test_a_second_interrupt_does_not_wait_for_who_does_not_want_to_end(tmp_path: Path):
+    code = f"""
+import signal, sys, time
+import minorch as mo
+from minorch.runtimes.process import ProcessRuntime
+signal.signal(signal.SIGINT, signal.default_int_handler)
+script = "trap '' TERM; echo ready; while :; do sleep 0.1; done"
+cluster = mo.Cluster(runtime=ProcessRuntime({str(tmp_path)!r}))
+task = mo.Task("part", command=["sh", "-c", script], stop_grace_s=600, completions=3)
+job = cluster.submit(mo.Job("j", [task]))
+parts = list(job.tasks.values())
+while not all(part.state is mo.TaskState.RUNNING and "ready" in part.logs() for part in parts):
+    time.sleep(0.05)
+print(*(part.attempts[-1].handle for part in parts), flush=True)
+try:
+    with cluster:
+        job.wait()
+except KeyboardInterrupt:
+    began = time.monotonic()
+    cluster.close()
+    print("interrupted, and closed at once:", time.monotonic() - began < 5)
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as child:
+        try:
+            assert child.stdout is not None
+            pids = [int(word) for word in child.stdout.readline().split()]
+            assert len(pids) == 3
+            child.send_signal(signal.SIGINT)
+            assert child.stderr is not None
+            time.sleep(1.0)  # nothing shows from outside that it waits for its tasks now
+            assert all(psutil.pid_exists(pid) for pid in pids)
+            child.send_signal(signal.SIGINT)
+            out, err = child.communicate(timeout=30)
+        finally:
+            child.kill()
+    assert out == "interrupted, and closed at once: True\n", err
+    assert "interrupted while it closes: what still runs is killed" in err
+    assert not any(psutil.pid_exists(pid) for pid in pids)
+    assert list(tmp_path.glob("*/*/*")) == [], "nothing is left of the runs"
+
+
 def test_closing_twice_and_at_once_from_several_threads_is_fine(make: Make):
     cluster = make()
     running(cluster.submit(task()))

@@ -472,7 +472,8 @@ class Cluster:
     def close(self) -> None:
         """Stop and remove everything that runs, unless detached, and end all threads. Closing twice is fine.
 
-        A task that ignores the request to end is killed after its grace.
+        A task that ignores the request to end is killed after its grace; all are killed at once, and removed,
+        when this is interrupted (Ctrl-C) meanwhile.
 
         Raises:
             StoreError: the stops cannot be written, so what runs is left running.

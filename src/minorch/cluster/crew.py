@@ -10,13 +10,16 @@ import logging
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Final
 
 from minorch.cluster.handles import JobHandle
+from minorch.cluster.left_over import kill_and_remove
 from minorch.cluster.roster import Roster
-from minorch.contracts import Fleet, Runtime, Store, Watch
+from minorch.contracts import Fleet, Owner, Runtime, Store, Watch
 from minorch.drivers import ManagerDriver, Presence, WorkerDriver
-from minorch.errors import ClusterClosed, MinorchError, StoreFenced
+from minorch.errors import ClusterClosed, MinorchError, RuntimeFault, StoreFenced
 from minorch.manager import Manager
 from minorch.messages import Assign
 from minorch.plugins import Registry
@@ -137,6 +140,11 @@ class Crew:
         except MinorchError as error:
             _log.warning("what runs is left running: %s", error)
             raise
+        except KeyboardInterrupt:
+            _log.warning("interrupted while it closes: what still runs is killed")
+            self.roster.close_workers(_JOIN_S)  # so that nothing is started again
+            self._kill_what_runs()
+            raise
         finally:
             self.end_threads()
 
@@ -160,6 +168,19 @@ class Crew:
         for name, worker in self.workers.items():
             if not worker.wait_idle(max(0.0, deadline - time.monotonic())):
                 _log.warning("something of its tasks is left at worker %s", name)
+
+    def _kill_what_runs(self) -> None:
+        """End and remove all runs at once, for somebody who does not wait for them."""
+        for name in self.workers:
+            runtime = self.roster.runtime_of(name)
+            try:
+                keys = [run.key for run in runtime.list_runs(Owner(self.manager.cluster_id, name))]
+            except RuntimeFault as fault:
+                _log.warning("what runs at %s is left running: %s", name, fault)
+                continue
+            with ThreadPoolExecutor(max(1, runtime.concurrency), "minorch-closing") as pool:
+                for left in filter(None, pool.map(partial(kill_and_remove, runtime), keys)):
+                    _log.warning("something is left at %s: %s", name, left)
 
     def end_threads(self) -> None:
         """End everything but what runs."""

@@ -30,6 +30,7 @@ __all__ = [
     "Place",
     "Verdict",
     "find_leftovers",
+    "kill_and_remove",
     "leftovers",
     "tell_of_leftovers",
     "where_to_look",
@@ -383,7 +384,9 @@ def _clean(place: Place, chosen: Sequence[Leftover]) -> int:
         keys = [one.key for one in chosen if one.key is not None]
         with ThreadPoolExecutor(max(1, runtime.concurrency), "minorch-clean") as pool:
             faults = [
-                fault for fault in pool.map(lambda key: _remove(runtime, key), keys) if fault is not None
+                fault
+                for fault in pool.map(lambda key: kill_and_remove(runtime, key), keys)
+                if fault is not None
             ]
         for owner in dict.fromkeys(one.owner for one in chosen):
             finder.discard(owner)
@@ -397,7 +400,8 @@ def _clean(place: Place, chosen: Sequence[Leftover]) -> int:
     return len(chosen)
 
 
-def _remove(runtime: Runtime, key: RunKey) -> RuntimeFault | None:
+def kill_and_remove(runtime: Runtime, key: RunKey) -> RuntimeFault | None:
+    """End a run without any grace, and have nothing left of it; returns why that is not so."""
     try:
         runtime.kill(key)
         for _ in _looks():
