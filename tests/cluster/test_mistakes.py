@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,51 @@ def refused(act: Callable[[], object], *words: str, kind: type[Exception] = mo.U
     no_strangers_in(found.value)
 
 
+# -- what is no time, number or node --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("timeout", ["5", timedelta(seconds=5), float("nan"), True])
+def test_a_time_out_is_a_number_of_seconds(cluster: mo.Cluster, timeout: Any):
+    job = cluster.submit(task())
+    node = cluster.nodes[0].name
+    cluster.drain(node)
+    for act in (
+        lambda: job.wait(timeout),
+        lambda: job.result(timeout),
+        lambda: job.wait_ready(timeout),
+        lambda: job.stop(wait=True, timeout=timeout),
+        lambda: cluster.wait_drained(node, timeout),
+    ):
+        refused(act, "is no number of seconds", "total_seconds()" if isinstance(timeout, timedelta) else "")
+
+
+def test_a_node_is_given_by_its_name_or_its_picture(cluster: mo.Cluster):
+    (node,) = cluster.nodes
+    cluster.cordon(node)
+    assert cluster.nodes[0].cordoned
+    cluster.uncordon(node)
+    assert not cluster.nodes[0].cordoned
+    cluster.drain(node, wait=True, timeout=20)
+    cluster.wait_drained(cluster.nodes[0], timeout=20)
+    for act in (
+        lambda: cluster.cordon(1),  # type: ignore[arg-type]
+        lambda: cluster.uncordon(None),  # type: ignore[arg-type]
+        lambda: cluster.drain([node]),  # type: ignore[arg-type]
+        lambda: cluster.wait_drained(mo.Node("worker-1")),  # type: ignore[arg-type]
+    ):
+        refused(act, "takes a node of cluster.nodes or its name, not a")
+
+
+def test_what_is_no_number_of_lines_or_events_is_refused(cluster: mo.Cluster):
+    (part,) = cluster.submit(task()).tasks.values()
+    for tail in ("1", -1, True, 1.5):
+        refused(lambda tail=tail: part.logs(tail=tail), "is no number of lines")
+        refused(lambda tail=tail: next(part.follow(tail=tail)), "is no number of lines")
+    refused(lambda: part.logs(since="yesterday"), "is no time in seconds")  # type: ignore[arg-type]
+    for since in ("x", None, 1.5, True):
+        refused(lambda since=since: cluster.events(since=since), "is no number of an event")
+
+
 # -- making a cluster -----------------------------------------------------------------------------
 
 
@@ -43,6 +89,12 @@ def refused(act: Callable[[], object], *words: str, kind: type[Exception] = mo.U
         ({"store": "sqlite:"}, ["names no file"]),
         ({"store": 3}, ["store=", "not a int"]),
         ({"detach": True}, ["detach=True", "sqlite:"]),
+        ({"manager_config": {"lease_s": 3}}, ["manager_config= takes a ManagerConfig(...), not a dict"]),
+        ({"worker_config": {}}, ["worker_config= takes a WorkerConfig(...), not a dict"]),
+        ({"plugins": object()}, ["write a list of plugins"]),
+        ({"plugins": "mine"}, ["write a list of plugins"]),
+        ({"scheduler": lambda task: 0.0}, ["two arguments, (task, node)"]),
+        ({"filters": [lambda: None]}, ["two arguments, (task, node)"]),
         ({"workers": 0}, ["1 to 10,000"]),
         ({"workers": -1}, ["1 to 10,000"]),
         ({"workers": 10_001}, ["1 to 10,000"]),

@@ -530,3 +530,14 @@ def test_numbers_and_columns_of_numpy_are_numbers():
 def test_an_arrival_says_what_it_cannot_be(fields: dict[str, object], words: str):
     with pytest.raises(mo.UsageError, match=words):
         Arrival(**{"at_s": 0.0, "work": task(), **fields})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("given", [3, "n1", None])
+def test_nodes_are_a_list(given: object):
+    with pytest.raises(mo.UsageError, match="write a list of Node"):
+        Simulation(nodes=given, workload=[])  # type: ignore[arg-type]
+
+
+def test_until_is_a_time_in_seconds():
+    with pytest.raises(mo.UsageError, match="no time in seconds"):
+        Simulation(nodes=nodes(1), workload=[(0.0, task(), 1.0)]).run(until=timedelta(days=1))  # type: ignore[arg-type]

@@ -44,7 +44,7 @@ from minorch.drivers import (
     SteadyClock,
     this_process,
 )
-from minorch.errors import ClusterClosed, NotFound, UsageError, did_you_mean
+from minorch.errors import ClusterClosed, NotFound, UsageError, brief, did_you_mean
 from minorch.manager import Manager, ManagerConfig
 from minorch.model import Job, Node, Task
 from minorch.plugins import Registry, choose_filters, choose_scheduler
@@ -120,6 +120,11 @@ class Cluster:
         self._registry = registry if registry is not None else default_registry(installed=True)
         if registry is not None and plugins:
             raise UsageError("plugins= are for the cluster's own registry; register them in the one you give")
+        _check_kind("manager_config", manager_config, ManagerConfig)
+        _check_kind("worker_config", worker_config, WorkerConfig)
+        given: object = plugins
+        if isinstance(given, str) or not isinstance(given, Sequence):
+            raise UsageError(f"plugins={brief(given, 60)}: write a list of plugins")
         for plugin in plugins:
             self._registry.register(plugin)
         strategy = choose_scheduler(scheduler, self._registry)
@@ -345,25 +350,29 @@ class Cluster:
         """A picture of every node."""
         return NodeList(self._manager.ask(lambda manager, now: manager.nodes()))
 
-    def cordon(self, node: str) -> None:
-        """Place nothing new on a node from now on.
+    def cordon(self, node: str | NodeInfo) -> None:
+        """Place nothing new on a node, given by its name or its picture, from now on.
 
         Raises:
             NotFound: there is no such node.
+            UsageError: it is no node.
         """
-        self._manager.call(lambda manager, now: manager.cordon(node, now))
+        name = _name_of(node, "cordon")
+        self._manager.call(lambda manager, now: manager.cordon(name, now))
 
-    def uncordon(self, node: str) -> None:
+    def uncordon(self, node: str | NodeInfo) -> None:
         """Place tasks on a node again.
 
         Raises:
             NotFound: there is no such node.
+            UsageError: it is no node.
         """
-        self._manager.call(lambda manager, now: manager.cordon(node, now, cordoned=False))
+        name = _name_of(node, "uncordon")
+        self._manager.call(lambda manager, now: manager.cordon(name, now, cordoned=False))
 
     def drain(
         self,
-        node: str,
+        node: str | NodeInfo,
         *,
         deadline_s: float | None = None,
         at_once: int | None = None,
@@ -376,7 +385,7 @@ class Cluster:
         node stays cordoned; :meth:`uncordon` opens it again, and ends a drain that is not over.
 
         Args:
-            node: its name.
+            node: its name, or its picture.
             deadline_s: tasks of batch jobs may complete for so long; after that whatever is left is moved,
                 all of it at once. None: they are moved like those of services, now.
             at_once: at most so many tasks are on the move at a time: each until it runs elsewhere, healthy
@@ -389,31 +398,39 @@ class Cluster:
             NotFound: there is no such node.
             SpecError: a number makes no sense.
             TimeoutError: it was not empty in time. The drain goes on.
+            UsageError: it is no node.
         """
+        name = _name_of(node, "drain")
         self._manager.call(
-            lambda manager, now: manager.drain(node, now, deadline_s=deadline_s, at_once=at_once)
+            lambda manager, now: manager.drain(name, now, deadline_s=deadline_s, at_once=at_once)
         )
         if wait:
-            self.wait_drained(node, timeout)
+            self.wait_drained(name, timeout)
 
-    def wait_drained(self, node: str, timeout: float | None = None) -> None:
+    def wait_drained(self, node: str | NodeInfo, timeout: float | None = None) -> None:
         """Wait until nothing is left on a node that is being drained.
 
         Args:
-            node: its name.
+            node: its name, or its picture.
             timeout: for how many seconds at most; None: as long as it takes.
 
         Raises:
             NotFound: there is no such node.
             TimeoutError: it was not empty in time; the message names what is left. The drain goes on.
-            UsageError: nobody has it drained, or somebody called that off; or an observer of events waits,
-                and would wait for itself.
+            UsageError: it is no node, nobody has it drained, or somebody called that off; or an observer of
+                events waits, and would wait for itself.
             ClusterClosed: the cluster was closed before it was empty.
         """
-        wait_drained(self._manager, node, timeout)
+        wait_drained(self._manager, _name_of(node, "wait_drained"), timeout)
 
     def events(self, since: int = 0) -> Sequence[Event]:
-        """What happened, oldest first: the remembered events with a number above *since*."""
+        """What happened, oldest first: the remembered events with a number above *since*.
+
+        Raises:
+            UsageError: *since* is no number of an event.
+        """
+        if isinstance(since, bool) or not isinstance(since, int):
+            raise UsageError(f"since={brief(since)} is no number of an event, such as event.number")
         return EventList(self._manager.ask(lambda manager, now: manager.events(since)))
 
     def wait_idle(self, timeout: float) -> bool:
@@ -524,3 +541,17 @@ def _as_job(job: object, method: str) -> Job:
     if isinstance(job, Job):
         return job
     raise UsageError(f"{method}() takes a Job or a Task, not a {type(job).__name__}")
+
+
+def _name_of(node: object, method: str) -> str:
+    """What a node is called that is given by its name or its picture."""
+    if isinstance(node, str):
+        return node
+    if isinstance(node, NodeInfo):
+        return node.name
+    raise UsageError(f"{method}() takes a node of cluster.nodes or its name, not a {type(node).__name__}")
+
+
+def _check_kind(name: str, value: object, kind: type[ManagerConfig | WorkerConfig]) -> None:
+    if value is not None and not isinstance(value, kind):
+        raise UsageError(f"{name}= takes a {kind.__name__}(...), not a {type(value).__name__}")

@@ -7,12 +7,13 @@ import math
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from datetime import timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from minorch.cluster.opened import in_notebook
 from minorch.cluster.tables import text_table
-from minorch.errors import JobFailed, MinorchError, NotFound, RuntimeFault, did_you_mean
+from minorch.errors import JobFailed, MinorchError, NotFound, RuntimeFault, UsageError, brief, did_you_mean
 from minorch.ids import RunKey
 from minorch.markup import note, view
 from minorch.model import TaskStats, redact
@@ -186,7 +187,11 @@ class TaskHandle:
 
         Raises:
             RuntimeFault: nothing of it was started, or its container is gone.
+            UsageError: *tail* is no number of lines, or *since* no time.
         """
+        _check_tail(tail)
+        if since is not None and (isinstance(since, bool) or not isinstance(since, int | float)):
+            raise UsageError(f"since={brief(since)} is no time in seconds since 1970")
         runtime, key = self._run()
         pieces: list[bytes] = []
         room = _LOG_BYTES
@@ -204,8 +209,10 @@ class TaskHandle:
 
         Raises:
             RuntimeFault: nothing of it was started, or its container is gone.
-            UsageError: an observer of events waits, and would wait for itself.
+            UsageError: an observer of events waits, and would wait for itself; or *tail* is no number of
+                lines.
         """
+        _check_tail(tail)
         self._await_start()
         runtime, key = self._run()
         rest = b""
@@ -396,11 +403,11 @@ class JobHandle:
             UsageError: an observer of events waits, and would wait for itself; or a bar was asked for, and
                 what draws it is not installed.
         """
-        over = threading.Event()
+        over, most_s = threading.Event(), countable(timeout)
         with show_progress(progress, self.name, "tasks") as shown:
             end = self._when_over(over.set)
             try:
-                waited = self._watch(over, timeout, shown) if shown.shown else over.wait(countable(timeout))
+                waited = self._watch(over, timeout, shown) if shown.shown else over.wait(most_s)
                 if not waited:
                     raise TimeoutError(f'job "{self.name}" is still {self.state} after {timeout:g} s')
             finally:
@@ -543,12 +550,26 @@ class JobHandle:
         return f"<JobHandle {info.name} {info.state}: {tasks}>"
 
 
+def _check_tail(tail: object) -> None:
+    if tail is not None and (isinstance(tail, bool) or not isinstance(tail, int) or tail < 0):
+        raise UsageError(f"tail={brief(tail)} is no number of lines")
+
+
 def _how_far(tasks: Sequence[TaskInfo]) -> tuple[int, int, str]:
     """How many tasks are over, how many there are, and how many run, in words."""
     running = sum(task.state is TaskState.RUNNING for task in tasks)
     return sum(task.state.terminal for task in tasks), len(tasks), f"{running} running"
 
 
-def countable(timeout: float | None) -> float | None:
-    """A time-out that the threading module takes: it refuses infinity, and more than some centuries."""
-    return None if timeout is None else min(timeout, threading.TIMEOUT_MAX)
+def countable(timeout: object) -> float | None:
+    """A time-out that the threading module takes: it refuses infinity, and more than some centuries.
+
+    Raises:
+        UsageError: it is no number of seconds.
+    """
+    if timeout is None:
+        return None
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or math.isnan(timeout):
+        hint = "; write timeout.total_seconds()" if isinstance(timeout, timedelta) else ""
+        raise UsageError(f"timeout={brief(timeout)} is no number of seconds{hint}")
+    return min(timeout, threading.TIMEOUT_MAX)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from numbers import Integral
 from typing import Final, TypeVar
 
@@ -54,12 +54,16 @@ def own_strategy(scheduler: object, registry: Registry) -> tuple[str, Callable[[
     return name, lambda: own
 
 
-def checked_nodes(nodes: Sequence[Node]) -> list[Node]:
+def checked_nodes(nodes: object) -> list[Node]:
     """The nodes, if there are any and no two of a name.
 
     Raises:
         UsageError: there are none, two of a name, or something that is no node.
     """
+    if isinstance(nodes, str) or not isinstance(nodes, Iterable):
+        raise UsageError(
+            f"nodes={brief(nodes, 60)}: write a list of Node; uniform({brief(nodes, 20)}) makes one"
+        )
     given = list(nodes)
     for node in given:
         if not isinstance(node, Node):

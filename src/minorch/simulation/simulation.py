@@ -232,6 +232,9 @@ class Simulation:
             UsageError: something in the workload makes no sense, or *until* is past; the message says what.
             PluginError: the strategy decided differently the second time; the message says where.
         """
+        given: object = until
+        if given is not None and (isinstance(given, bool) or not isinstance(given, int | float)):
+            raise UsageError(f"until={brief(given)} is no time in seconds")
         if until is not None and not until >= self.now_s:
             raise UsageError(f"until={brief(until)}: it is {self.now_s:g} s already")
         agenda, began, steps = self._cluster.agenda, time.perf_counter(), 0
