@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import importlib
+import importlib.metadata
 import inspect
 import pydoc
 import subprocess
@@ -62,3 +63,7 @@ def test_help_has_something_to_say(name):
     if isinstance(thing, type) and not issubclass(thing, BaseException):
         with contextlib.suppress(ValueError):  # an enumeration has none
             inspect.signature(thing)
+
+
+def test_it_says_which_version_it_is():
+    assert minorch.__version__ == importlib.metadata.version("minorch")

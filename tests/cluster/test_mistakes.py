@@ -405,3 +405,23 @@ def test_the_evidence_is_short_however_long_the_lines_are(processes: ProcessRunt
         with pytest.raises(mo.JobFailed, match="the last words") as found:
             job.result(timeout=20)
     assert len(str(found.value)) < 2000
+
+
+def test_handles_of_one_thing_are_equal_and_those_of_another_are_not(make: Make):
+    cluster, other = make(), make()
+    job, second, elsewhere = (
+        cluster.submit(task()),
+        cluster.submit(mo.Job("second", [task()])),
+        other.submit(task()),
+    )
+    assert job == cluster.jobs[job.name]
+    assert len({job, cluster.jobs[job.name], second, elsewhere}) == 3
+    assert job != second
+    assert job != job.name
+    (part,) = job.tasks.values()
+    (again,) = cluster.jobs[job.name].tasks.values()
+    assert part == again
+    assert {part, again} == {part}
+    assert part != next(iter(second.tasks.values()))
+    assert part != part.id
+    assert cluster.jobs._ipython_key_completions_() == [job.name, "second"]  # type: ignore[attr-defined]

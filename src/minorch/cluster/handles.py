@@ -75,6 +75,9 @@ class Named(Mapping[str, _V]):
     def __repr__(self) -> str:
         return repr(self._handles)
 
+    def _ipython_key_completions_(self) -> list[str]:
+        return list(self._handles)
+
     def _repr_html_(self) -> str:
         latest = list(self._handles.items())[-_NAMES_SHOWN:]
         states = [(name, str(handle.state)) for name, handle in latest]
@@ -108,6 +111,14 @@ class TaskHandle:
         self._job = job
         self.id = task_id
         self.name = name
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, TaskHandle):
+            return NotImplemented
+        return self.id == other.id and self._access is other._access
+
+    def __hash__(self) -> int:
+        return hash(self.id)
 
     def info(self) -> TaskInfo:
         """Everything that is known of it, as a frozen picture.
@@ -298,6 +309,14 @@ class JobHandle:
         self.name = name
         self.last: JobInfo | None = None
         """The picture taken when it was first seen to be over; it outlives the manager's memory."""
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, JobHandle):
+            return NotImplemented
+        return self.id == other.id and self._access is other._access
+
+    def __hash__(self) -> int:
+        return hash(self.id)
 
     def info(self) -> JobInfo:
         """Everything that is known of it, as a frozen picture.
