@@ -13,7 +13,7 @@ from __future__ import annotations
 import difflib
 import itertools
 from collections.abc import Iterable
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 
 __all__ = [
     "ClusterClosed",
@@ -46,6 +46,9 @@ _LONGEST_SLIP: Final = 100
 _MOST_COMPARED: Final = 2000
 
 
+_T = TypeVar("_T")
+
+
 def did_you_mean(word: str, known: Iterable[str], *, likeness: float = 0.6) -> str:
     """Return ``'; did you mean "x"?'`` for the nearest of *known*, or an empty string.
 
@@ -58,6 +61,18 @@ def did_you_mean(word: str, known: Iterable[str], *, likeness: float = 0.6) -> s
         word, sorted(set(itertools.islice(known, _MOST_COMPARED))), n=1, cutoff=likeness
     )
     return f'; did you mean "{near[0]}"?' if near else ""
+
+
+def of_kind(kind: type[_T], name: str, value: object) -> _T | None:
+    """Return an argument that is of a kind, or None.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    if value is None or isinstance(value, kind):
+        return value
+    hint = f"; write {value.__name__}()" if isinstance(value, type) else ""
+    raise UsageError(f"{name}= takes {kind.__name__}(...), not {brief(value, 60)}{hint}")
 
 
 def brief(value: object, most: int = 40) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.chaos.private_engine import image_tar, why_not
+from tests.chaos.private_engine import PrivateEngine, image_tar, why_not
 from tools import engine
 
 
@@ -20,6 +20,18 @@ def image(engine_url: str, busybox: str) -> bytes:
             pytest.fail(f"MINORCH_REQUIRE_DOCKER=1, but {reason}", pytrace=False)
         pytest.skip(reason)
     return image_tar(engine.socket_of(engine_url))
+
+
+@pytest.fixture
+def own(image: bytes, request: pytest.FixtureRequest) -> Iterator[PrivateEngine]:
+    """An engine to be hurt, with the image; with live-restore, unless a test says otherwise."""
+    own = PrivateEngine(live_restore=getattr(request, "param", True), data_mib=48)
+    try:
+        own.start()
+        own.load(image)
+        yield own
+    finally:
+        own.close()
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,6 @@ import contextlib
 import re
 import secrets
 import subprocess
-from collections.abc import Iterator
 
 import psutil
 import pytest
@@ -18,17 +17,6 @@ from minorch.runtimes.docker import DockerRuntime
 from minorch.states import Reason
 from tests.chaos.private_engine import PrivateEngine, until
 from tools import engine
-
-
-@pytest.fixture(params=[True, False], ids=["live-restore", "no live-restore"])
-def own(image: bytes, request: pytest.FixtureRequest) -> Iterator[PrivateEngine]:
-    own = PrivateEngine(live_restore=request.param, data_mib=48)
-    try:
-        own.start()
-        own.load(image)
-        yield own
-    finally:
-        own.close()
 
 
 def sleeping(own: PrivateEngine) -> psutil.Process:
@@ -45,6 +33,7 @@ def sleeping(own: PrivateEngine) -> psutil.Process:
     return found[0]
 
 
+@pytest.mark.parametrize("own", [True, False], ids=["live-restore", "no live-restore"], indirect=True)
 def test_a_run_that_its_engine_lost_is_never_said_not_to_have_begun(own: PrivateEngine):
     runtime = DockerRuntime(own.url)
     launch = Launch(
@@ -71,11 +60,8 @@ def test_a_run_that_its_engine_lost_is_never_said_not_to_have_begun(own: Private
         runtime.remove(launch.key)
         advised = re.search(rf"ctr (--namespace moby .* {container_id})", status.message)
         assert advised is not None, status.message
-        address = [
-            "--address",
-            f"{own.folder}/exec/containerd/containerd.sock",
-        ]  # this engine's own containerd
-        subprocess.run(["ctr", *address, *advised[1].split()], check=True, timeout=30)
+        its_own = ["--address", f"{own.folder}/exec/containerd/containerd.sock"]
+        subprocess.run(["ctr", *its_own, *advised[1].split()], check=True, timeout=30)
         assert psutil.wait_procs([process], timeout=10)[1] == []
     finally:
         runtime.close()

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import queue
 import secrets
-from collections.abc import Iterator
-
-import pytest
 
 from minorch.contracts import Launch, Owner, RunStatus
 from minorch.ids import RunKey
@@ -14,17 +11,6 @@ from minorch.model import Task
 from minorch.runtimes.docker import DockerRuntime
 from tests.chaos.private_engine import PrivateEngine
 from tools import engine
-
-
-@pytest.fixture
-def own(image: bytes) -> Iterator[PrivateEngine]:
-    own = PrivateEngine(live_restore=True, data_mib=48)
-    try:
-        own.start()
-        own.load(image)
-        yield own
-    finally:
-        own.close()
 
 
 def test_the_end_of_a_run_is_told_and_listed_though_the_engine_cannot_write_it_down(own: PrivateEngine):

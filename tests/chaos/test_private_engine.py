@@ -7,11 +7,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
-import pytest
 
 from tests.chaos.private_engine import PrivateEngine, control_groups, sweep
 from tools import engine
@@ -28,17 +26,6 @@ def run(own: PrivateEngine, *command: str) -> tuple[str, int]:
     finally:
         connection.close()
     return made.get("Id", ""), own.do("POST", made["Id"], "/start") if "Id" in made else 500
-
-
-@pytest.fixture
-def own(image: bytes) -> Iterator[PrivateEngine]:
-    own = PrivateEngine(live_restore=True, data_mib=48)
-    try:
-        own.start()
-        own.load(image)
-        yield own
-    finally:
-        own.close()
 
 
 def test_containers_outlive_a_killed_engine_with_live_restore_and_nothing_outlives_its_close(

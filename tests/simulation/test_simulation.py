@@ -489,6 +489,9 @@ def test_nodes_may_be_given_one_by_one():
     result = drawn.run()
     assert result.digest() == listed.digest()
     assert result.summary().outcomes.completed == 1
+    drawn_once = (node for node in nodes(2))
+    compared = compare(["spread", "random"], workload=work, nodes=drawn_once, seeds=range(2), processes=1)  # type: ignore[arg-type]
+    assert [run.figures["completed"] for run in compared.runs] == [1] * 4
 
 
 def test_numbers_and_columns_of_numpy_are_numbers():
@@ -536,6 +539,12 @@ def test_an_arrival_says_what_it_cannot_be(fields: dict[str, object], words: str
 def test_nodes_are_a_list(given: object):
     with pytest.raises(mo.UsageError, match="write a list of Node"):
         Simulation(nodes=given, workload=[])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["manager_config", "worker_config", "faults"])
+def test_what_is_no_configuration_is_refused(name: str):
+    with pytest.raises(mo.UsageError, match=rf"{name}= takes \w+\(\.\.\.\), not \{{'a': 1\}}"):
+        Simulation(nodes=nodes(1), workload=[], **{name: {"a": 1}})  # type: ignore[arg-type]
 
 
 def test_until_is_a_time_in_seconds():

@@ -44,7 +44,7 @@ from minorch.drivers import (
     SteadyClock,
     this_process,
 )
-from minorch.errors import ClusterClosed, NotFound, UsageError, brief, did_you_mean
+from minorch.errors import ClusterClosed, NotFound, UsageError, brief, did_you_mean, of_kind
 from minorch.manager import Manager, ManagerConfig
 from minorch.model import Job, Node, Task
 from minorch.plugins import Registry, choose_filters, choose_scheduler
@@ -120,8 +120,8 @@ class Cluster:
         self._registry = registry if registry is not None else default_registry(installed=True)
         if registry is not None and plugins:
             raise UsageError("plugins= are for the cluster's own registry; register them in the one you give")
-        _check_kind("manager_config", manager_config, ManagerConfig)
-        _check_kind("worker_config", worker_config, WorkerConfig)
+        of_kind(ManagerConfig, "manager_config", manager_config)
+        of_kind(WorkerConfig, "worker_config", worker_config)
         given: object = plugins
         if isinstance(given, str) or not isinstance(given, Sequence):
             raise UsageError(f"plugins={brief(given, 60)}: write a list of plugins")
@@ -550,8 +550,3 @@ def _name_of(node: object, method: str) -> str:
     if isinstance(node, NodeInfo):
         return node.name
     raise UsageError(f"{method}() takes a node of cluster.nodes or its name, not a {type(node).__name__}")
-
-
-def _check_kind(name: str, value: object, kind: type[ManagerConfig | WorkerConfig]) -> None:
-    if value is not None and not isinstance(value, kind):
-        raise UsageError(f"{name}= takes a {kind.__name__}(...), not a {type(value).__name__}")

@@ -103,7 +103,22 @@ def _why_no_run(info: TaskInfo) -> str:
     return "it never started, or what was left of it is removed, as it is when the cluster is closed"
 
 
-class TaskHandle:
+class _ById:
+    """A thing of a cluster by its id; two of one thing are equal."""
+
+    _access: ClusterAccess
+    id: str
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, type(self)):
+            return NotImplemented
+        return self.id == other.id and self._access is other._access
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+
+class TaskHandle(_ById):
     """One task of a submitted job, as it stands each time it is asked."""
 
     def __init__(self, access: ClusterAccess, job: JobHandle, task_id: str, name: str) -> None:
@@ -111,14 +126,6 @@ class TaskHandle:
         self._job = job
         self.id = task_id
         self.name = name
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, TaskHandle):
-            return NotImplemented
-        return self.id == other.id and self._access is other._access
-
-    def __hash__(self) -> int:
-        return hash(self.id)
 
     def info(self) -> TaskInfo:
         """Everything that is known of it, as a frozen picture.
@@ -296,7 +303,7 @@ def _keep_awake(loop: asyncio.AbstractEventLoop) -> Callable[[], None]:
     return lambda: timer.cancel()
 
 
-class JobHandle:
+class JobHandle(_ById):
     """A submitted job, as it stands each time it is asked.
 
     ``job.wait()`` blocks, ``await job`` does not; both give the state that the job ended in and do not
@@ -309,14 +316,6 @@ class JobHandle:
         self.name = name
         self.last: JobInfo | None = None
         """The picture taken when it was first seen to be over; it outlives the manager's memory."""
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, JobHandle):
-            return NotImplemented
-        return self.id == other.id and self._access is other._access
-
-    def __hash__(self) -> int:
-        return hash(self.id)
 
     def info(self) -> JobInfo:
         """Everything that is known of it, as a frozen picture.

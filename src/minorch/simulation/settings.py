@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable
 from numbers import Integral
-from typing import Final, TypeVar
+from typing import Final
 
 from minorch.errors import PluginError, UsageError, brief
 from minorch.manager import ManagerConfig
@@ -20,14 +20,12 @@ __all__ = [
     "SchedulerLike",
     "checked_nodes",
     "manager_config_for",
-    "one_of",
     "own_strategy",
     "seconds",
     "whole",
     "worker_config_for",
 ]
 
-_T = TypeVar("_T")
 SchedulerLike = str | Scheduler | CostFunction
 
 NEVER_S: Final = 1e9
@@ -61,9 +59,7 @@ def checked_nodes(nodes: object) -> list[Node]:
         UsageError: there are none, two of a name, or something that is no node.
     """
     if isinstance(nodes, str) or not isinstance(nodes, Iterable):
-        raise UsageError(
-            f"nodes={brief(nodes, 60)}: write a list of Node; uniform({brief(nodes, 20)}) makes one"
-        )
+        raise UsageError(f"nodes={brief(nodes, 60)}: write a list of Node; uniform() makes one")
     given = list(nodes)
     for node in given:
         if not isinstance(node, Node):
@@ -89,18 +85,6 @@ def whole(seed: object) -> int:
     if isinstance(seed, bool) or not isinstance(seed, Integral):  # numpy's are Integral, too
         raise UsageError(f"seed={brief(seed)} is no whole number")
     return int(seed)
-
-
-def one_of(kind: type[_T], name: str, value: object) -> _T | None:
-    """An argument, if it is of a kind, or None.
-
-    Raises:
-        UsageError: it is neither.
-    """
-    if value is None or isinstance(value, kind):
-        return value
-    hint = f"; write {value.__name__}()" if isinstance(value, type) else ""
-    raise UsageError(f"{name}= takes {kind.__name__}, not {brief(value, 60)}{hint}")
 
 
 def seconds(name: str, value: object) -> float:

@@ -12,7 +12,7 @@ from math import inf
 from typing import Final, Literal
 
 from minorch.builtins import default_registry
-from minorch.errors import NotFound, UnschedulableError, UsageError, brief, did_you_mean
+from minorch.errors import NotFound, UnschedulableError, UsageError, brief, did_you_mean, of_kind
 from minorch.manager import Manager, ManagerConfig
 from minorch.model import Node
 from minorch.plugins import Registry, choose_filters
@@ -29,7 +29,6 @@ from minorch.simulation.settings import (
     SchedulerLike,
     checked_nodes,
     manager_config_for,
-    one_of,
     own_strategy,
     seconds,
     whole,
@@ -139,7 +138,7 @@ class Simulation:
         )
         registry = registry if registry is not None else default_registry(installed=True)
         self.seed = seed
-        self._faults = one_of(Faults, "faults", faults) or Faults()
+        self._faults = of_kind(Faults, "faults", faults) or Faults()
         self._scheduler_name, make_scheduler = own_strategy(scheduler, registry)
         self._ledger = Ledger(nodes)
         self._recorder = Recorder(self._ledger)
@@ -149,7 +148,7 @@ class Simulation:
             self._planning,
             seed=seed,
             faults=self._faults,
-            model=None if isinstance(model, FixedDuration) else one_of(Model, "model", model),
+            model=None if isinstance(model, FixedDuration) else of_kind(Model, "model", model),
             start_s=seconds("start_s", start_s),
             turn_s=seconds("turn_s", turn_s),
             scheduler_s="measured" if scheduler_s == "measured" else seconds("scheduler_s", scheduler_s),
@@ -163,7 +162,10 @@ class Simulation:
         self._pending = 0
         """How many were submitted and the manager has not looked at yet."""
         self._wall_s = 0.0
-        manager_config = manager_config or manager_config_for(self._faults)
+        manager_config = of_kind(ManagerConfig, "manager_config", manager_config) or manager_config_for(
+            self._faults
+        )
+        worker_config = of_kind(WorkerConfig, "worker_config", worker_config)
         self._cluster = SimulatedCluster(
             nodes,
             make_scheduler=make_scheduler,

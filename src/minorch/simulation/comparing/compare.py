@@ -31,6 +31,7 @@ from minorch.simulation.comparing.other_processes import (
 from minorch.simulation.comparing.trials import Failed, Plan, Played
 from minorch.simulation.faults import Faults
 from minorch.simulation.models import Model
+from minorch.simulation.settings import checked_nodes
 from minorch.simulation.simulation import Simulation
 from minorch.simulation.workloads.arrivals import Workload
 from minorch.worker import WorkerConfig
@@ -122,6 +123,7 @@ def compare(
             "workload= can be read only once, and each run reads it; give a list, or a function that returns "
             "it: workload=lambda seed: ..."
         )
+    nodes = checked_nodes(nodes)  # each run reads them
     plan = Plan(
         contestants,
         _checked_seeds(seeds),
