@@ -150,9 +150,9 @@ def unreachable(error: BaseException, url: str) -> EngineUnavailable:
             "docker group (sudo usermod -aG docker $USER) and log in again"
         )
     if numbers & {errno.ENOENT, errno.ECONNREFUSED}:
-        other = "DOCKER_HOST names another one" if url == DEFAULT_URL else "is that its address?"
+        advice = "? DOCKER_HOST names another one" if url == DEFAULT_URL else ", and is that its address?"
         return EngineUnavailable(
-            f"no Docker Engine answers at {url}: is it running there (sudo systemctl start docker)? {other}"
+            f"no Docker Engine answers at {url}: is it running there (sudo systemctl start docker){advice}"
         )
     if "gaierror" in names or "NameResolutionError" in names:
         return EngineUnavailable(f"the name in {url} cannot be resolved: is it right? ({_last(causes)})")
